@@ -1,0 +1,37 @@
+/**
+ * Bundles one command of src/cli with Vite and runs it:  node scripts/run.mjs COMMAND [arguments]
+ * With --bundle-only the bundle is left in build/cli/COMMAND.mjs (it needs nothing but the `webgpu` package beside it).
+ */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { ensureDependencies, root } from './setup.mjs';
+
+const [command, ...rest] = process.argv.slice(2);
+const entry = `${root}/src/cli/${command}.ts`;
+if (!command || !existsSync(entry)) {
+  process.stderr.write(`run: no command named ${command ?? '(none)'} in src/cli\n`);
+  process.exit(2);
+}
+ensureDependencies();
+const { build } = await import('vite');
+await build({
+  root,
+  configFile: false,
+  logLevel: 'warn',
+  publicDir: false,
+  ssr: { noExternal: true, external: ['webgpu'] },
+  build: {
+    ssr: entry,
+    outDir: `${root}/build/cli`,
+    emptyOutDir: false,
+    target: 'node20',
+    minify: false,
+    rollupOptions: { output: { entryFileNames: `${command}.mjs`, codeSplitting: false } },
+  },
+});
+if (rest[0] !== '--bundle-only') {
+  const child = spawn(process.execPath, ['--enable-source-maps', `${root}/build/cli/${command}.mjs`, ...rest], {
+    stdio: 'inherit',
+  });
+  child.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));
+}

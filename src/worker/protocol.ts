@@ -1,0 +1,213 @@
+/**
+ * The one contract between the page and its engine thread.
+ *
+ * The page sends a `Request`; the worker answers each with exactly one `Response` of the same `id`, and in between
+ * emits `WorkerEvent`s. Everything here is plain data that structured clone can carry.
+ */
+import type { PreferenceRow, RowProblem } from '../data/types';
+import type { HParams } from '../train/hparams';
+import type { EvalRecord, StepRecord } from '../train/records';
+
+export type { EvalRecord, HParams, PreferenceRow, RowProblem, StepRecord };
+
+// ---------------------------------------------------------------------------------------------- what is described
+
+export interface DeviceInfo {
+  vendor: string;
+  architecture: string;
+  description: string;
+  /** True for an adapter that computes on the CPU: right numbers, hundreds of times slower. */
+  isSoftware: boolean;
+  /** Capabilities in use, e.g. "f32". */
+  tier: string;
+  maxBufferSize: number;
+  maxStorageBufferBindingSize: number;
+}
+
+/** A model the studio offers. `id` is stable and is the key in storage. */
+export interface ModelOffer {
+  id: string;
+  title: string;
+  /** One sentence: what it is and what it is good for. */
+  about: string;
+  /** e.g. "NF4, 4-bit" or "F32". */
+  format: string;
+  parameters: number;
+  downloadBytes: number;
+  /** Bytes of it already in storage; equal to downloadBytes when complete. */
+  storedBytes: number;
+  /** True when training it without a real GPU takes minutes rather than hours. */
+  fineOnCpu: boolean;
+}
+
+export interface ModelSummary {
+  id: string;
+  title: string;
+  parameters: number;
+  layers: number;
+  hiddenSize: number;
+  vocabSize: number;
+  maxPositions: number;
+  format: string;
+  hasChatTemplate: boolean;
+  fromStorage: boolean;
+}
+
+export interface DataSummary {
+  name: string;
+  /** Which fields were read, e.g. "request / chosen / rejected". */
+  schema: string;
+  rows: number;
+  usable: number;
+  /** Count of unusable rows by reason. */
+  problemCounts: { reason: RowProblem['reason']; count: number }[];
+  /** The first 200 problems, in file order. */
+  problems: RowProblem[];
+}
+
+export interface DataState {
+  train: DataSummary | null;
+  /** A second file, or the share of the first that was set aside. */
+  eval: DataSummary | null;
+  trainPairs: number;
+  evalPairs: number;
+}
+
+export interface PairsPage {
+  offset: number;
+  total: number;
+  pairs: (PreferenceRow & { index: number })[];
+}
+
+export interface DataOffer {
+  id: string;
+  title: string;
+  about: string;
+  rows: number;
+}
+
+/** One line of the memory plan. */
+export interface MemoryItem {
+  name: 'weights' | 'lora' | 'moments' | 'checkpoints' | 'activations' | 'head' | 'other';
+  label: string;
+  bytes: number;
+}
+
+export interface RunPlan {
+  totalSteps: number;
+  warmupSteps: number;
+  stepsPerEpoch: number;
+  effectiveBatch: number;
+  trainPairs: number;
+  evalPairs: number;
+  /** Pairs left out because truncation leaves no answer, and the like. */
+  droppedPairs: number;
+  truncatedPairs: number;
+  trainTokens: number;
+  /** Tokens TRL would compute with its padding, for the same batches. */
+  paddedTokens: number;
+  trainableParameters: number;
+  memory: MemoryItem[];
+  memoryBytes: number;
+  /** Empty when the run may start; otherwise sentences that say what to change. */
+  blockers: string[];
+  warnings: string[];
+}
+
+export interface Settings {
+  hparams: HParams;
+  /** Share of the training file held out for evaluation when no second file is given, 0..0.5. */
+  evalFraction: number;
+}
+
+export type RunState = 'idle' | 'preparing' | 'running' | 'stopping' | 'finished' | 'stopped' | 'failed';
+
+export interface RunProgress {
+  state: RunState;
+  step: number;
+  totalSteps: number;
+  epoch: number;
+  tokensPerSecond: number;
+  pairsPerSecond: number;
+  secondsLeft: number | null;
+  /** What is being done right now, for people, e.g. "compiling kernels 12 of 40", "evaluating". */
+  activity: string;
+}
+
+/** An error with a next step. `code` is stable; `message` is a sentence or two for people. */
+export interface StudioError {
+  code: string;
+  message: string;
+}
+
+export interface ModelProgress {
+  id: string;
+  phase: 'downloading' | 'verifying' | 'uploading';
+  file: string;
+  bytes: number;
+  totalBytes: number;
+  bytesPerSecond: number;
+  secondsLeft: number | null;
+}
+
+export type ExportKind = 'merged' | 'adapter' | 'log-jsonl' | 'log-csv';
+export type OutputDtype = 'F32' | 'BF16' | 'F16';
+
+export interface ExportOptions {
+  kind: ExportKind;
+  /** Dtype of merged weights; ignored for other kinds. */
+  dtype: OutputDtype;
+  /** Write into this folder; when absent the answer carries a stream of one file (zip, jsonl or csv). */
+  directory?: FileSystemDirectoryHandle;
+}
+
+export interface ExportResult {
+  files: { name: string; bytes: number }[];
+  /** Present when no directory was given. */
+  download?: { name: string; mimeType: string; stream: ReadableStream<Uint8Array> };
+}
+
+// ---------------------------------------------------------------------------------------------- requests
+
+export interface Requests {
+  /** Opens the GPU. Rejects with code `no-webgpu`, `no-adapter` or `device-failed`. */
+  init: { args: Record<string, never>; result: DeviceInfo };
+  offers: { args: Record<string, never>; result: { models: ModelOffer[]; data: DataOffer[] } };
+  loadModel: { args: { id: string }; result: ModelSummary };
+  deleteModel: { args: { id: string }; result: ModelOffer[] };
+  /** Reads a dropped file or a built-in set. Rejects when no row is usable; earlier data then stays. */
+  loadData: {
+    args: { role: 'train' | 'eval'; source: { file: File } | { builtin: string }; evalFraction: number };
+    result: DataState;
+  };
+  clearData: { args: { role: 'train' | 'eval'; evalFraction: number }; result: DataState };
+  pairs: { args: { role: 'train' | 'eval'; offset: number; limit: number }; result: PairsPage };
+  /** Tokenises with these settings and lays out the run. Needs a model and data. */
+  plan: { args: Settings; result: RunPlan };
+  /** Answers when the run has ended: finished, stopped by the visitor, or failed (then it rejects). */
+  train: { args: Settings; result: RunProgress };
+  stop: { args: Record<string, never>; result: RunProgress };
+  export: { args: ExportOptions; result: ExportResult };
+}
+
+export type RequestType = keyof Requests;
+
+export type Request = { [K in RequestType]: { id: number; type: K; args: Requests[K]['args'] } }[RequestType];
+
+export type Response =
+  | { id: number; ok: true; result: Requests[RequestType]['result'] }
+  | { id: number; ok: false; error: StudioError };
+
+// ---------------------------------------------------------------------------------------------- events
+
+export type WorkerEvent =
+  | { event: 'modelProgress'; progress: ModelProgress }
+  | { event: 'dataProgress'; bytes: number; totalBytes: number }
+  | { event: 'step'; record: StepRecord }
+  | { event: 'eval'; record: EvalRecord }
+  | { event: 'progress'; progress: RunProgress }
+  | { event: 'exportProgress'; bytes: number; totalBytes: number; file: string }
+  /** The GPU went away; what was trained so far can still be exported. */
+  | { event: 'deviceLost'; error: StudioError };
+
+export type FromWorker = Response | WorkerEvent;
