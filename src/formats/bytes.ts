@@ -1,0 +1,30 @@
+/** Random access to the bytes of one file, wherever it lies: storage, a local file, a server. */
+export interface ByteSource {
+  /** Length in bytes. */
+  readonly size: number;
+  /** The bytes [begin, end). Rejects when the range is outside the file or the read fails. */
+  read(begin: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** The files of one model: config.json, tokenizer.json, *.safetensors and so on, by their base names. */
+export interface ModelFiles {
+  readonly names: readonly string[];
+  /** Rejects when there is no such file. */
+  open(name: string): Promise<ByteSource>;
+}
+
+/** A whole (small) file as text. */
+export async function readText(files: ModelFiles, name: string): Promise<string> {
+  const source = await files.open(name);
+  return new TextDecoder().decode(await source.read(0, source.size));
+}
+
+/** A whole (small) JSON file. Rejects with the file's name when it is not JSON. */
+export async function readJson<T = unknown>(files: ModelFiles, name: string): Promise<T> {
+  const text = await readText(files, name);
+  try {
+    return JSON.parse(text) as T;
+  } catch (cause) {
+    throw new Error(`${name} is not valid JSON: ${(cause as Error).message}`, { cause });
+  }
+}
