@@ -28,3 +28,28 @@ export async function readJson<T = unknown>(files: ModelFiles, name: string): Pr
     throw new Error(`${name} is not valid JSON: ${(cause as Error).message}`, { cause });
   }
 }
+
+/** A source over bytes that are already in memory. */
+export function memorySource(bytes: Uint8Array): ByteSource {
+  return {
+    size: bytes.byteLength,
+    async read(begin, end) {
+      if (begin < 0 || begin > end || end > bytes.byteLength) {
+        throw new RangeError(`bytes ${begin} to ${end} lie outside a file of ${bytes.byteLength}`);
+      }
+      return new Uint8Array(bytes.subarray(begin, end));
+    },
+  };
+}
+
+/** Model files that are already in memory, by name. */
+export function memoryFiles(files: Readonly<Record<string, Uint8Array | string>>): ModelFiles {
+  return {
+    names: Object.keys(files),
+    async open(name) {
+      const content = files[name];
+      if (content === undefined) throw new Error(`There is no file ${name}.`);
+      return memorySource(typeof content === 'string' ? new TextEncoder().encode(content) : content);
+    },
+  };
+}
