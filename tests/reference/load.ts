@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type LayerWeights, type LlamaShape, PROJECTIONS } from './layer';
 import { type Adapter, type LlamaModel, peftKey } from './model';
+import { dequantiseNf4 } from './nf4';
 import { type RopeScaling, ropeInvFreq } from './rope';
 
 export interface Tensor {
@@ -51,6 +52,31 @@ export function readSafetensors(path: string): Map<string, Tensor> {
   return tensors;
 }
 
+const NF4_STATE = '.quant_state.bitsandbytes__nf4';
+
+/** Replaces every NF4 weight of a bitsandbytes checkpoint by its numbers. */
+function dequantiseAll(tensors: Map<string, Tensor>): void {
+  for (const key of [...tensors.keys()].filter((name) => name.endsWith(NF4_STATE))) {
+    const name = key.slice(0, -NF4_STATE.length);
+    const state = JSON.parse(String.fromCharCode(...tensors.get(key)!.data));
+    const part = (suffix: string) => tensors.get(`${name}${suffix}`)?.data;
+    const nestedMap = part('.nested_quant_map');
+    const data = dequantiseNf4({
+      packed: part('')!,
+      quantMap: part('.quant_map')!,
+      blocksize: state.blocksize,
+      absmax: part('.absmax')!,
+      nested: nestedMap && {
+        map: nestedMap,
+        absmax: part('.nested_absmax')!,
+        blocksize: state.nested_blocksize,
+        offset: state.nested_offset,
+      },
+    });
+    tensors.set(name, { shape: state.shape, data });
+  }
+}
+
 /** transformers 4 spells it rope_theta + rope_scaling, transformers 5 rope_parameters. */
 function readRope(config: Record<string, unknown>): { theta: number; scaling?: RopeScaling } {
   const raw = (config.rope_parameters ?? config.rope_scaling ?? {}) as Record<string, unknown>;
@@ -71,7 +97,7 @@ function readRope(config: Record<string, unknown>): { theta: number; scaling?: R
   };
 }
 
-/** A dense Llama model directory: config.json and *.safetensors. */
+/** A Llama model directory: config.json and *.safetensors, dense or with bitsandbytes NF4 weights (dequantised). */
 export function loadModel(dir: string): LlamaModel {
   const config = JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8'));
   const shape: LlamaShape = {
@@ -88,6 +114,7 @@ export function loadModel(dir: string): LlamaModel {
   for (const file of readdirSync(dir).filter((name) => name.endsWith('.safetensors') && !name.startsWith('adapter'))) {
     for (const [name, tensor] of readSafetensors(join(dir, file))) tensors.set(name, tensor);
   }
+  dequantiseAll(tensors);
   const get = (name: string): Float64Array => {
     const tensor = tensors.get(name);
     if (!tensor) throw new Error(`${dir} has no tensor ${name}`);
