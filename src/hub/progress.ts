@@ -1,0 +1,88 @@
+export interface FetchProgress {
+  phase: 'downloading' | 'verifying';
+  file: string;
+  /** Bytes of the whole model that are in storage or have just come. */
+  bytes: number;
+  totalBytes: number;
+  /** Over the last seconds; 0 until there is something to measure. */
+  bytesPerSecond: number;
+  secondsLeft: number | null;
+}
+
+const WINDOW_MS = 5000;
+const REPORT_MS = 100;
+
+/** Turns a count of bytes into reports: at most ten a second, with the rate of the last five seconds. */
+export class ProgressMeter {
+  readonly #report: (progress: FetchProgress) => void;
+  readonly #totalBytes: number;
+  readonly #samples: { at: number; bytes: number }[] = [];
+  #file = '';
+  #fileBytes = 0;
+  #bytes = 0;
+  #received = 0;
+  #lastReport = Number.NEGATIVE_INFINITY;
+
+  constructor(totalBytes: number, report: (progress: FetchProgress) => void = () => {}) {
+    this.#totalBytes = totalBytes;
+    this.#report = report;
+  }
+
+  /** The bytes that follow are this file's. */
+  start(file: string): void {
+    this.#file = file;
+    this.#fileBytes = 0;
+  }
+
+  /** Bytes that were there already: they count, but not for the rate. */
+  found(bytes: number): void {
+    this.#count(bytes);
+    this.#tell('verifying');
+  }
+
+  received(bytes: number): void {
+    this.#count(bytes);
+    this.#received += bytes;
+    this.#tell('downloading');
+  }
+
+  /** Bytes that must come again. */
+  dropped(bytes: number): void {
+    this.#count(-bytes);
+  }
+
+  /** The whole file must come again. */
+  restart(): void {
+    this.#count(-this.#fileBytes);
+  }
+
+  /** Reports once more, whenever the last report was. */
+  finish(): void {
+    this.#lastReport = Number.NEGATIVE_INFINITY;
+    this.#tell('verifying');
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes;
+    this.#fileBytes += bytes;
+  }
+
+  #tell(phase: FetchProgress['phase']): void {
+    const now = performance.now();
+    if (now - this.#lastReport < REPORT_MS) return;
+    this.#lastReport = now;
+    this.#samples.push({ at: now, bytes: this.#received });
+    while (this.#samples.length > 2 && now - this.#samples[0].at > WINDOW_MS) this.#samples.shift();
+    const [{ at, bytes }] = this.#samples;
+    const bytesPerSecond = now > at ? ((this.#received - bytes) / (now - at)) * 1000 : 0;
+    const left = this.#totalBytes - this.#bytes;
+    this.#report({
+      phase,
+      file: this.#file,
+      bytes: this.#bytes,
+      totalBytes: this.#totalBytes,
+      bytesPerSecond,
+      secondsLeft: left === 0 ? 0 : bytesPerSecond > 0 ? left / bytesPerSecond : null,
+    });
+  }
+}
