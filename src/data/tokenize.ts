@@ -2,20 +2,12 @@
  * From a text row to a tokenised pair, as TRL's `ORPOTrainer.tokenize_row` does it (spec 2.2 to 2.5).
  */
 import type { HParams, TokenIdSetting } from '../train/hparams';
+import { RowError } from './errors';
 import type { Tokenizer } from './tokenizer';
 import { type Cut, isCut, keptAnswer, keptPrompt, type Side, type TruncationSettings, truncatePair } from './truncate';
-import type { PreferenceRow, RowProblem, TokenizedPair } from './types';
+import type { PreferenceRow, TokenizedPair } from './types';
 
-/** A row that cannot be trained on with these settings. */
-export class RowError extends Error {
-  override readonly name = 'RowError';
-  readonly reason: RowProblem['reason'];
-
-  constructor(reason: RowProblem['reason'], message: string) {
-    super(message);
-    this.reason = reason;
-  }
-}
+export { RowError };
 
 export interface TokenIds {
   /** Put before every prompt that does not begin with it; null: never. */

@@ -6,11 +6,7 @@
  */
 import { type ModelFiles, readJson, readText } from '../formats/bytes';
 import { dateVariables, pinTemplateDate } from './pinned-date';
-
-export interface ChatMessage {
-  role: string;
-  content: string;
-}
+import type { ChatMessage } from './types';
 
 export interface ChatTemplateOptions {
   /** End with what opens an assistant turn. */

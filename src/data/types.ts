@@ -7,6 +7,35 @@ export interface PreferenceRow {
   rejected: string;
 }
 
+/** One turn of a conversation. */
+export interface ChatMessage {
+  role: string;
+  content: string;
+}
+
+/** Two answers to one conversation, each one turn or more. */
+export interface ChatPair {
+  prompt: ChatMessage[];
+  chosen: ChatMessage[];
+  rejected: ChatMessage[];
+}
+
+/**
+ * One preference as its file holds it, before a prompt format is applied. The three texts are what a list shows.
+ *
+ * `text`: the prompt is text to be continued, used as it stands. `request`: the prompt is what somebody asks, without
+ * the separators that a model expects. `chat`: the turns are in `chat`.
+ */
+export interface SourceRow extends PreferenceRow {
+  form: 'text' | 'request' | 'chat';
+  /** Present when `form` is "chat". */
+  chat?: ChatPair;
+  /** Present when the file keeps an instruction and its input apart, for templates that do so too. */
+  parts?: { instruction: string; input: string };
+  /** As in `RowProblem`. */
+  line: number;
+}
+
 /** A tokenised pair, in the layout of TRL's tokenize_row (labels: -100 over the prompt). */
 export interface TokenizedPair {
   chosen_input_ids: number[];
@@ -22,11 +51,15 @@ export interface RowProblem {
   /** Stable name of the kind of problem, for counts and tests. */
   reason:
     | 'not-json'
+    | 'line-too-long'
     | 'not-an-object'
     | 'missing-field'
     | 'wrong-type'
     | 'empty-answer'
     | 'chosen-equals-rejected'
+    | 'tie'
+    | 'duplicate'
+    | 'bad-conversation'
     | 'not-text'
     | 'no-answer-tokens'
     | 'prompt-mismatch';
