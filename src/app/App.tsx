@@ -1,0 +1,78 @@
+import { lazy, Suspense, useEffect } from 'react';
+import { Alerts, LiveRegion } from './components/Alerts';
+import { ConfirmDialog } from './components/ConfirmDialog';
+import { DropTarget } from './components/DropTarget';
+import { Rail } from './components/Rail';
+import { TopBar } from './components/TopBar';
+import { formatPercent } from './lib/format';
+import { busyState, useRun } from './store/run';
+import { type Step, useUi } from './store/ui';
+import { DataStep } from './views/DataStep';
+import { ExportStep } from './views/ExportStep';
+import { ModelStep } from './views/ModelStep';
+import { SettingsStep } from './views/SettingsStep';
+
+// The charts' library is most of the page's script: it comes when it is wanted.
+const TrainStep = lazy(() => import('./views/TrainStep'));
+
+const TITLES: Record<Step, string> = {
+  model: 'Model',
+  data: 'Data',
+  settings: 'Settings',
+  train: 'Train',
+  export: 'Export',
+};
+
+function useTitle(step: Step): void {
+  const progress = useRun((state) => state.progress);
+  const running =
+    progress && busyState(progress) && progress.totalSteps > 0
+      ? `${formatPercent(progress.step / progress.totalSteps)} · `
+      : '';
+  const title = `${running}${TITLES[step]} · ORPO Studio`;
+  useEffect(() => {
+    document.title = title;
+  }, [title]);
+}
+
+function View({ step }: { step: Step }) {
+  switch (step) {
+    case 'model':
+      return <ModelStep />;
+    case 'data':
+      return <DataStep />;
+    case 'settings':
+      return <SettingsStep />;
+    case 'train':
+      return (
+        <Suspense fallback={<p className="view loading">Loading the charts …</p>}>
+          <TrainStep />
+        </Suspense>
+      );
+    case 'export':
+      return <ExportStep />;
+  }
+}
+
+export function App() {
+  const step = useUi((state) => state.step);
+  useTitle(step);
+  return (
+    <>
+      <a className="skip-link" href={`#${step}`} onClick={() => document.querySelector<HTMLElement>('h1')?.focus()}>
+        Skip to the content
+      </a>
+      <TopBar />
+      <div className="frame">
+        <Rail />
+        <main>
+          <Alerts />
+          <View key={step} step={step} />
+        </main>
+      </div>
+      <LiveRegion />
+      <ConfirmDialog />
+      <DropTarget />
+    </>
+  );
+}

@@ -1,0 +1,57 @@
+/** Files may be dropped anywhere on the page. While one is held over it, two targets show. */
+import { useEffect, useState } from 'react';
+import { loadFile, type Role } from '../store/data';
+import { goTo } from '../store/ui';
+import { Glyph } from './icons';
+
+const hasFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes('Files') ?? false;
+const roleAt = (event: DragEvent): Role =>
+  event.target instanceof Element && event.target.closest('[data-drop="eval"]') ? 'eval' : 'train';
+
+export function DropTarget() {
+  const [over, setOver] = useState<Role | null>(null);
+  useEffect(() => {
+    const move = (event: DragEvent) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      setOver(roleAt(event));
+    };
+    const leave = (event: DragEvent) => {
+      if (event.relatedTarget === null) setOver(null);
+    };
+    const drop = (event: DragEvent) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      setOver(null);
+      const file = event.dataTransfer?.files[0];
+      if (!file) return;
+      goTo('data');
+      void loadFile(roleAt(event), file);
+    };
+    addEventListener('dragenter', move);
+    addEventListener('dragover', move);
+    addEventListener('dragleave', leave);
+    addEventListener('drop', drop);
+    return () => {
+      removeEventListener('dragenter', move);
+      removeEventListener('dragover', move);
+      removeEventListener('dragleave', leave);
+      removeEventListener('drop', drop);
+    };
+  }, []);
+  if (!over) return null;
+  return (
+    <div className="drop-overlay" aria-hidden="true">
+      <div className={over === 'train' ? 'drop-half over' : 'drop-half'} data-drop="train">
+        <Glyph name="upload" />
+        <strong>Training pairs</strong>
+        <span>drop here to train on this file</span>
+      </div>
+      <div className={over === 'eval' ? 'drop-half small over' : 'drop-half small'} data-drop="eval">
+        <Glyph name="upload" />
+        <strong>Held-out pairs</strong>
+        <span>drop here to evaluate on it</span>
+      </div>
+    </div>
+  );
+}

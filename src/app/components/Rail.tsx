@@ -1,0 +1,51 @@
+/** The steps of the job, always in sight. */
+import { type StepStatus, useSteps } from '../store/steps';
+import { goTo, useUi } from '../store/ui';
+import { Glyph } from './icons';
+
+const SPOKEN: Record<StepStatus['state'], string> = {
+  done: 'done',
+  open: 'to do',
+  working: 'under way',
+  locked: 'not yet available',
+};
+
+function Bubble({ state, number }: { state: StepStatus['state']; number: number }) {
+  return (
+    <span className={`bubble ${state}`} aria-hidden="true">
+      {state === 'done' ? <Glyph name="check" /> : state === 'locked' ? <Glyph name="lock" /> : number}
+    </span>
+  );
+}
+
+export function Rail() {
+  const steps = useSteps();
+  const current = useUi((state) => state.step);
+  return (
+    <nav className="rail" aria-label="Steps">
+      <ol>
+        {steps.map(({ id, title, detail, state }, index) => (
+          <li key={id}>
+            <button
+              type="button"
+              className="rail-step"
+              aria-current={id === current ? 'step' : undefined}
+              onClick={() => goTo(id)}
+            >
+              <Bubble state={state} number={index + 1} />
+              <span className="rail-text">
+                <span className="rail-title">{title}</span>
+                <span className="visually-hidden">, {SPOKEN[state]}: </span>
+                <span className="rail-detail">{detail}</span>
+              </span>
+            </button>
+          </li>
+        ))}
+      </ol>
+      <p className="promise">
+        <Glyph name="shield" />
+        <span>Model, data and training stay on this machine.</span>
+      </p>
+    </nav>
+  );
+}

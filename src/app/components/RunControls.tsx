@@ -1,0 +1,46 @@
+import { checkHParams } from '../settings/validate';
+import { useData } from '../store/data';
+import { useModels } from '../store/models';
+import { usePlan } from '../store/plan';
+import { busyState, hasAdapter, startRun, stopRun, useRun } from '../store/run';
+import { useSettings } from '../store/settings';
+import { goTo } from '../store/ui';
+import { Button } from './ui';
+
+/** Start, stop, and where to go when it is over. */
+export function RunControls() {
+  const run = useRun();
+  const model = useModels((state) => state.model);
+  const { train, reading } = useData();
+  const { plan, planning } = usePlan();
+  const { hparams, evalFraction, invalid } = useSettings();
+  const loading = useModels((state) => state.loadingId !== null);
+
+  if (busyState(run.progress)) {
+    const stopping = run.progress?.state === 'stopping';
+    return (
+      <Button icon="stop" disabled={stopping} onClick={() => void stopRun()}>
+        {stopping ? 'Stopping …' : 'Stop and keep'}
+      </Button>
+    );
+  }
+  const broken = Object.keys({ ...checkHParams(hparams), ...invalid }).length > 0;
+  const ready = model && train && plan && !planning && !broken && !loading && !reading && plan.blockers.length === 0;
+  const start = () => {
+    if (!model || !train || !plan) return;
+    const settings = { hparams: { ...hparams, target_modules: [...hparams.target_modules] }, evalFraction };
+    void startRun({ modelTitle: model.title, dataName: train.name, settings, plan });
+  };
+  return (
+    <>
+      <Button look={hasAdapter(run) ? 'plain' : 'primary'} icon="play" disabled={!ready} onClick={start}>
+        {run.progress ? 'Start again' : 'Start training'}
+      </Button>
+      {hasAdapter(run) && (
+        <Button look="primary" icon="arrow" onClick={() => goTo('export')}>
+          Continue to export
+        </Button>
+      )}
+    </>
+  );
+}

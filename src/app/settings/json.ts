@@ -1,0 +1,67 @@
+/** Settings as a JSON file, under the names of TRL, transformers and PEFT. */
+import type { HParams } from '../../worker/protocol';
+import { FIELDS } from './fields';
+import { checkField } from './validate';
+
+export const settingsToJson = (hparams: HParams): string => `${JSON.stringify(hparams, null, 2)}\n`;
+
+export interface ImportedSettings {
+  hparams: HParams;
+  /** Names that were read. */
+  read: string[];
+  /** Names this page does not know; they were left out. */
+  unknown: string[];
+}
+
+/** A settings file that cannot be used; `message` says what to mend. */
+export class SettingsFileError extends Error {
+  override readonly name = 'SettingsFileError';
+  readonly code = 'settings-file';
+}
+
+/**
+ * Reads a settings file over `current`: names it lacks keep their value.
+ * @throws SettingsFileError when it is not a JSON object or a value is not allowed.
+ */
+export function settingsFromJson(text: string, current: HParams): ImportedSettings {
+  let data: unknown;
+  try {
+    data = JSON.parse(text);
+  } catch (cause) {
+    const detail = cause instanceof Error ? ` (${cause.message})` : '';
+    throw new SettingsFileError(
+      `This settings file is not JSON${detail}. Choose a file such as “Export settings” writes.`,
+    );
+  }
+  if (typeof data !== 'object' || data === null || Array.isArray(data)) {
+    throw new SettingsFileError('This settings file must hold one JSON object, such as {"beta": 0.1, "lora_r": 16}.');
+  }
+  const values = data as Record<string, unknown>;
+  const unsupported =
+    values.use_dora === true ? 'use_dora' : values.optim === 'adamw_8bit' ? 'optim "adamw_8bit"' : null;
+  if (unsupported) {
+    throw new SettingsFileError(
+      `This settings file asks for ${unsupported}, which this version cannot train. Take it out and try again.`,
+    );
+  }
+  const hparams = { ...current } as unknown as Record<string, unknown>;
+  const read: string[] = [];
+  for (const field of FIELDS) {
+    if (!(field.key in values)) continue;
+    const problem = checkField(field, values[field.key]);
+    if (problem) {
+      const shown = JSON.stringify(values[field.key]);
+      throw new SettingsFileError(`${field.key} is ${shown} in this settings file. ${problem}`);
+    }
+    hparams[field.key] = values[field.key];
+    read.push(field.key);
+  }
+  if (read.length === 0)
+    throw new SettingsFileError('This file names no setting of a run. The names are those of TRL, e.g. learning_rate.');
+  const known = new Set<string>([...FIELDS.map((field) => field.key), 'use_dora']);
+  return {
+    hparams: hparams as unknown as HParams,
+    read,
+    unknown: Object.keys(values).filter((name) => !known.has(name)),
+  };
+}

@@ -1,0 +1,96 @@
+/** Brings the page to life: events into stores, the GPU, the offers, and something to train with. */
+import type { ModelOffer } from '../../worker/protocol';
+import { recall } from '../lib/memory';
+import { clearSpool } from '../lib/save';
+import { announce, reportError } from './alerts';
+import { engine } from './client';
+import { loadBuiltin, useData } from './data';
+import { deviceLost, openDevice } from './device';
+import { exportProgressed, forgetExports } from './exports';
+import { pushEval, pushStep } from './metrics';
+import { loadModel, refreshOffers, useModels } from './models';
+import { watchPlan } from './plan';
+import { announceEval, isBusy, runProgressed, useRun } from './run';
+import { watchUi } from './ui';
+
+/** A model is loaded unasked only when that costs next to nothing. */
+const UNASKED_DOWNLOAD_BYTES = 8e6;
+const UNASKED_STORED_BYTES = 300e6;
+
+function listen(): void {
+  engine.on((event) => {
+    switch (event.event) {
+      case 'modelProgress':
+        useModels.setState({ progress: event.progress });
+        break;
+      case 'dataProgress':
+        useData.setState(({ reading }) =>
+          reading ? { reading: { ...reading, bytes: event.bytes, totalBytes: event.totalBytes } } : {},
+        );
+        break;
+      case 'step':
+        pushStep(event.record);
+        break;
+      case 'eval':
+        pushEval(event.record);
+        announceEval(event.record);
+        break;
+      case 'progress':
+        runProgressed(event.progress);
+        break;
+      case 'exportProgress':
+        exportProgressed(event);
+        break;
+      case 'deviceLost':
+        deviceLost(event.error);
+        reportError(Object.assign(new Error(event.error.message), { code: event.error.code }));
+        announce('The GPU went away.');
+        break;
+    }
+  });
+  engine.onCrash((error) => reportError(error));
+}
+
+function worthLoading(offers: ModelOffer[]): ModelOffer | undefined {
+  const wanted = recall<string | null>('model', null);
+  if (wanted !== null) {
+    const offer = offers.find((candidate) => candidate.id === wanted);
+    const stored = offer && offer.storedBytes >= offer.downloadBytes;
+    if (
+      offer &&
+      ((stored && offer.downloadBytes <= UNASKED_STORED_BYTES) || offer.downloadBytes <= UNASKED_DOWNLOAD_BYTES)
+    )
+      return offer;
+    return undefined;
+  }
+  return offers.find((offer) => offer.fineOnCpu && offer.downloadBytes <= UNASKED_DOWNLOAD_BYTES);
+}
+
+async function prepare(): Promise<void> {
+  const opening = openDevice();
+  await refreshOffers();
+  const { dataOffers, offers } = useModels.getState();
+  // null: the visitor last used a file of their own, which only they can open again.
+  const wantedData = recall<string | null | undefined>('data', undefined);
+  const set = wantedData === undefined ? dataOffers[0] : dataOffers.find((offer) => offer.id === wantedData);
+  if (set && !useData.getState().train) await loadBuiltin('train', set.id, set.title);
+  const offer = worthLoading(offers);
+  if ((await opening) && offer && !useModels.getState().loadingId && !useModels.getState().model) {
+    await loadModel(offer.id);
+  }
+}
+
+/** Called once, before the first render. */
+export function boot(): void {
+  listen();
+  watchUi();
+  watchPlan();
+  useRun.subscribe((now, before) => {
+    if (now.startedAt !== before.startedAt) forgetExports();
+  });
+  addEventListener('beforeunload', (event) => {
+    if (isBusy()) event.preventDefault();
+  });
+  void clearSpool();
+  prepare().catch(reportError);
+}

@@ -1,0 +1,4 @@
+/** The page's one engine. */
+import { startEngine } from '../engine';
+
+export const engine = startEngine();

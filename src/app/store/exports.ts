@@ -1,0 +1,57 @@
+/** Writing things out. */
+import { create } from 'zustand';
+import type { ExportKind, OutputDtype } from '../../worker/protocol';
+import { pickDirectory, saveStream } from '../lib/save';
+import { announce, reportError } from './alerts';
+import { engine } from './client';
+import { useRun } from './run';
+
+interface ExportState {
+  dtype: OutputDtype;
+  working: { kind: ExportKind; bytes: number; totalBytes: number; file: string } | null;
+  /** What was written last, per kind. */
+  done: Partial<Record<ExportKind, { files: { name: string; bytes: number }[]; where: string }>>;
+}
+
+export const useExports = create<ExportState>(() => ({ dtype: 'BF16', working: null, done: {} }));
+
+export const setDtype = (dtype: OutputDtype): void => useExports.setState({ dtype });
+
+async function run(kind: ExportKind, directory: FileSystemDirectoryHandle | undefined): Promise<void> {
+  if (useExports.getState().working) return;
+  useExports.setState({ working: { kind, bytes: 0, totalBytes: 0, file: '' } });
+  try {
+    const { dtype } = useExports.getState();
+    const options = directory ? { kind, dtype, directory } : { kind, dtype };
+    const { files, download } = await engine.request('export', options);
+    if (download) await saveStream(download);
+    const where = directory ? `folder “${directory.name}”` : `${download?.name ?? 'a file'}, in your downloads`;
+    useExports.setState(({ done }) => ({ done: { ...done, [kind]: { files, where } } }));
+    if (kind === 'merged' || kind === 'adapter') useRun.setState({ exported: true });
+    announce(`Export written: ${where}.`);
+  } catch (cause) {
+    reportError(cause);
+  } finally {
+    useExports.setState({ working: null });
+  }
+}
+
+/** Writes one file to the downloads: a zip, or the log itself. */
+export const exportAsFile = (kind: ExportKind): Promise<void> => run(kind, undefined);
+
+/** Lets the visitor choose a folder and writes the files into it. */
+export async function exportToFolder(kind: ExportKind): Promise<void> {
+  try {
+    const directory = await pickDirectory();
+    if (directory) await run(kind, directory);
+  } catch (cause) {
+    reportError(cause);
+  }
+}
+
+export function exportProgressed(progress: { bytes: number; totalBytes: number; file: string }): void {
+  useExports.setState(({ working }) => (working ? { working: { ...working, ...progress } } : {}));
+}
+
+/** A new run has nothing exported yet. */
+export const forgetExports = (): void => useExports.setState({ done: {} });

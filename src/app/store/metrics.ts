@@ -1,0 +1,56 @@
+/**
+ * The run's records, outside React: steps arrive far faster than a screen is drawn. Readers learn of new ones at most
+ * once per animation frame, and no more often than every 200 ms, which is as fast as charts can be read.
+ */
+import { useSyncExternalStore } from 'react';
+import type { EvalRecord, StepRecord } from '../../worker/protocol';
+
+const MIN_INTERVAL_MS = 200;
+
+export const metrics: { readonly steps: StepRecord[]; readonly evals: EvalRecord[] } = { steps: [], evals: [] };
+
+let version = 0;
+let scheduled = false;
+let lastPublished = 0;
+const listeners = new Set<() => void>();
+
+function publish(now: number): void {
+  if (now - lastPublished < MIN_INTERVAL_MS) {
+    requestAnimationFrame(publish);
+    return;
+  }
+  scheduled = false;
+  lastPublished = now;
+  version++;
+  for (const listener of listeners) listener();
+}
+
+function changed(): void {
+  if (scheduled) return;
+  scheduled = true;
+  requestAnimationFrame(publish);
+}
+
+export function pushStep(record: StepRecord): void {
+  metrics.steps.push(record);
+  changed();
+}
+
+export function pushEval(record: EvalRecord): void {
+  metrics.evals.push(record);
+  changed();
+}
+
+export function clearMetrics(): void {
+  metrics.steps.length = 0;
+  metrics.evals.length = 0;
+  changed();
+}
+
+const subscribe = (listener: () => void) => {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+};
+
+/** A number that grows when there is something new in {@link metrics}. */
+export const useMetricsVersion = (): number => useSyncExternalStore(subscribe, () => version);

@@ -1,0 +1,73 @@
+/** Models on offer, the one that is loaded, and the load under way. */
+import { create } from 'zustand';
+import type { DataOffer, ModelOffer, ModelProgress, ModelSummary } from '../../worker/protocol';
+import { remember } from '../lib/memory';
+import { announce, reportError } from './alerts';
+import { engine } from './client';
+import { forgetRun, mayForgetRun } from './run';
+import { useSettings } from './settings';
+
+interface ModelsState {
+  offers: ModelOffer[];
+  dataOffers: DataOffer[];
+  offersLoaded: boolean;
+  model: ModelSummary | null;
+  loadingId: string | null;
+  deletingId: string | null;
+  progress: ModelProgress | null;
+}
+
+export const useModels = create<ModelsState>(() => ({
+  offers: [],
+  dataOffers: [],
+  offersLoaded: false,
+  model: null,
+  loadingId: null,
+  deletingId: null,
+  progress: null,
+}));
+
+export async function refreshOffers(): Promise<void> {
+  try {
+    const { models, data } = await engine.request('offers', {});
+    useModels.setState({ offers: models, dataOffers: data, offersLoaded: true });
+  } catch (cause) {
+    reportError(cause);
+  }
+}
+
+/** Loads a model, from storage where it is stored. The answer tells whether it is loaded now. */
+export async function loadModel(id: string): Promise<boolean> {
+  if (useModels.getState().loadingId) return false;
+  if (!(await mayForgetRun('Loading a model'))) return false;
+  useModels.setState({ loadingId: id, progress: null });
+  try {
+    const model = await engine.request('loadModel', { id });
+    forgetRun();
+    useModels.setState({ model });
+    const small = useModels.getState().offers.find((offer) => offer.id === id)?.fineOnCpu;
+    useSettings.getState().suggestPreset(small ? 'quick' : 'standard');
+    remember('model', id);
+    announce(`${model.title} is loaded.`);
+    return true;
+  } catch (cause) {
+    reportError(cause, { label: 'Try again', run: () => void loadModel(id) });
+    return false;
+  } finally {
+    useModels.setState({ loadingId: null, progress: null });
+    await refreshOffers();
+  }
+}
+
+/** Deletes a model's files from storage. */
+export async function deleteModel(id: string): Promise<void> {
+  useModels.setState({ deletingId: id });
+  try {
+    useModels.setState({ offers: await engine.request('deleteModel', { id }) });
+    announce('Deleted from this browser’s storage.');
+  } catch (cause) {
+    reportError(cause);
+  } finally {
+    useModels.setState({ deletingId: null });
+  }
+}

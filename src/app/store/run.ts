@@ -1,0 +1,127 @@
+/** The training run: start, stop, where it stands. */
+import { create } from 'zustand';
+import type { EvalRecord, RunPlan, RunProgress, Settings } from '../../worker/protocol';
+import { formatMetric, formatPercent } from '../lib/format';
+import { announce, notice, reportError } from './alerts';
+import { engine } from './client';
+import { askConfirm } from './confirm';
+import { clearMetrics, metrics } from './metrics';
+
+export interface RunFacts {
+  modelTitle: string;
+  dataName: string;
+  settings: Settings;
+  plan: RunPlan | null;
+}
+
+interface RunStore {
+  progress: RunProgress | null;
+  facts: RunFacts | null;
+  startedAt: number | null;
+  endedAt: number | null;
+  /** True once this run's weights were written out. */
+  exported: boolean;
+}
+
+export const useRun = create<RunStore>(() => ({
+  progress: null,
+  facts: null,
+  startedAt: null,
+  endedAt: null,
+  exported: false,
+}));
+
+const BUSY: readonly string[] = ['preparing', 'running', 'stopping'];
+export const busyState = (progress: RunProgress | null): boolean => progress !== null && BUSY.includes(progress.state);
+export const isBusy = (): boolean => busyState(useRun.getState().progress);
+
+/** True when there is an adapter that can be written out. */
+export const hasAdapter = ({ progress }: Pick<RunStore, 'progress'>): boolean =>
+  progress !== null && !busyState(progress) && progress.step > 0;
+
+/** Asks before a trained adapter that was not exported is given up. */
+export async function mayForgetRun(what: string): Promise<boolean> {
+  const run = useRun.getState();
+  if (isBusy()) {
+    notice('run-busy', `${what} has to wait: a run is under way. Stop it first, or let it finish.`);
+    return false;
+  }
+  if (!hasAdapter(run) || run.exported) return true;
+  return askConfirm({
+    title: 'Give up the trained adapter?',
+    text: `${what} discards the adapter of the last run, which was not exported yet.`,
+    confirm: 'Discard it',
+    cancel: 'Keep it',
+  });
+}
+
+export function forgetRun(): void {
+  useRun.setState({ progress: null, facts: null, startedAt: null, endedAt: null, exported: false });
+  clearMetrics();
+}
+
+const PREPARING: RunProgress = {
+  state: 'preparing',
+  step: 0,
+  totalSteps: 0,
+  epoch: 0,
+  tokensPerSecond: 0,
+  pairsPerSecond: 0,
+  secondsLeft: null,
+  activity: 'starting',
+};
+
+/** Runs the training; answers when it has ended, whichever way. */
+export async function startRun(facts: RunFacts): Promise<void> {
+  if (!(await mayForgetRun('Starting a new run'))) return;
+  clearMetrics();
+  const totalSteps = facts.plan?.totalSteps ?? 0;
+  useRun.setState({
+    progress: { ...PREPARING, totalSteps },
+    facts,
+    startedAt: Date.now(),
+    endedAt: null,
+    exported: false,
+  });
+  announce(`Training started: ${totalSteps} steps.`);
+  try {
+    const progress = await engine.request('train', facts.settings);
+    useRun.setState({ progress, endedAt: Date.now() });
+    announce(
+      progress.state === 'finished'
+        ? `Training finished after ${progress.step} steps.`
+        : `Training stopped at step ${progress.step} of ${progress.totalSteps}. The adapter is kept.`,
+    );
+  } catch (cause) {
+    const last = useRun.getState().progress ?? PREPARING;
+    const step = metrics.steps.at(-1)?.step ?? 0;
+    useRun.setState({ progress: { ...last, state: 'failed', step, secondsLeft: null }, endedAt: Date.now() });
+    announce(`Training failed at step ${step}.`);
+    reportError(cause);
+  }
+}
+
+export async function stopRun(): Promise<void> {
+  const { progress } = useRun.getState();
+  if (!progress || !isBusy() || progress.state === 'stopping') return;
+  useRun.setState({ progress: { ...progress, state: 'stopping', activity: 'stopping after this step' } });
+  try {
+    await engine.request('stop', {});
+  } catch (cause) {
+    reportError(cause);
+  }
+}
+
+/** Takes a progress event. One that arrives after the run has ended changes nothing. */
+export function runProgressed(progress: RunProgress): void {
+  const current = useRun.getState().progress;
+  if (!busyState(current)) return;
+  // Events sent before the engine heard of the stop must not make the page say "running" again.
+  const state = current?.state === 'stopping' && progress.state === 'running' ? 'stopping' : progress.state;
+  if (busyState({ ...progress, state })) useRun.setState({ progress: { ...progress, state } });
+}
+
+export function announceEval(record: EvalRecord): void {
+  const accuracy = formatPercent(record['eval_rewards/accuracies']);
+  announce(`Held-out pairs at step ${record.step}: loss ${formatMetric(record.eval_loss)}, accuracy ${accuracy}.`);
+}

@@ -1,0 +1,85 @@
+/** The run's settings, kept between visits. */
+import { create } from 'zustand';
+import { persist } from 'zustand/middleware';
+import type { HParams } from '../../worker/protocol';
+import { FIELDS, type FieldKey } from '../settings/fields';
+import { type PresetId, presetById } from '../settings/presets';
+import { checkField } from '../settings/validate';
+
+interface SettingsState {
+  presetId: PresetId;
+  /** True once the visitor has chosen or changed something; until then the preset follows the model. */
+  touched: boolean;
+  hparams: HParams;
+  /** Share of the training file held out, 0..0.5. */
+  evalFraction: number;
+  /** What stands in fields whose text is not an allowed value, by key. */
+  invalid: Partial<Record<FieldKey, string>>;
+  set<K extends FieldKey>(key: K, value: HParams[K]): void;
+  setInvalid(key: FieldKey, problem: string | null): void;
+  replace(hparams: HParams): void;
+  choosePreset(id: PresetId): void;
+  /** Takes the preset that suits a model, unless the visitor has chosen already. */
+  suggestPreset(id: PresetId): void;
+  reset(key: FieldKey): void;
+  setEvalFraction(fraction: number): void;
+}
+
+const copy = (hparams: HParams): HParams => ({ ...hparams, target_modules: [...hparams.target_modules] });
+const without = (invalid: SettingsState['invalid'], key: FieldKey) => {
+  const { [key]: _, ...rest } = invalid;
+  return rest;
+};
+
+export const DEFAULT_PRESET: PresetId = 'standard';
+
+export const useSettings = create<SettingsState>()(
+  persist(
+    (set) => ({
+      presetId: DEFAULT_PRESET,
+      touched: false,
+      hparams: copy(presetById(DEFAULT_PRESET).hparams),
+      evalFraction: 0.1,
+      invalid: {},
+      set: (key, value) =>
+        set((state) => ({
+          touched: true,
+          hparams: { ...state.hparams, [key]: value },
+          invalid: without(state.invalid, key),
+        })),
+      setInvalid: (key, problem) =>
+        set((state) => ({
+          invalid: problem === null ? without(state.invalid, key) : { ...state.invalid, [key]: problem },
+        })),
+      replace: (hparams) => set({ touched: true, hparams: copy(hparams), invalid: {} }),
+      choosePreset: (id) => set({ touched: true, presetId: id, hparams: copy(presetById(id).hparams), invalid: {} }),
+      suggestPreset: (id) =>
+        set((state) => (state.touched ? {} : { presetId: id, hparams: copy(presetById(id).hparams), invalid: {} })),
+      reset: (key) =>
+        set((state) => ({
+          hparams: copy({ ...state.hparams, [key]: presetById(state.presetId).hparams[key] }),
+          invalid: without(state.invalid, key),
+        })),
+      setEvalFraction: (evalFraction) => set({ evalFraction }),
+    }),
+    {
+      name: 'orpo-studio.settings',
+      version: 1,
+      partialize: ({ presetId, touched, hparams, evalFraction }) => ({ presetId, touched, hparams, evalFraction }),
+      // What an earlier version stored may lack a setting, or hold a value that is no longer allowed.
+      merge: (stored, current) => {
+        const old = (stored ?? {}) as Partial<SettingsState>;
+        const presetId = old.presetId ? presetById(old.presetId).id : current.presetId;
+        const hparams: Record<string, unknown> = { ...copy(presetById(presetId).hparams) };
+        const kept = (old.hparams ?? {}) as unknown as Record<string, unknown>;
+        for (const field of FIELDS) {
+          if (field.key in kept && checkField(field, kept[field.key]) === null) hparams[field.key] = kept[field.key];
+        }
+        const share = old.evalFraction;
+        const evalFraction = typeof share === 'number' && share >= 0 && share <= 0.5 ? share : current.evalFraction;
+        const touched = old.touched === true;
+        return { ...current, presetId, touched, hparams: hparams as unknown as HParams, evalFraction };
+      },
+    },
+  ),
+);

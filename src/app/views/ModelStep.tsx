@@ -1,0 +1,75 @@
+import { DeviceCard } from '../components/DeviceCard';
+import { ModelCard } from '../components/ModelCard';
+import { Button } from '../components/ui';
+import { ViewHead } from '../components/ViewHead';
+import { formatCount, formatParameters } from '../lib/format';
+import { useData } from '../store/data';
+import { useModels } from '../store/models';
+import { hasAdapter, useRun } from '../store/run';
+import { goTo } from '../store/ui';
+
+/** Said once everything is there and nothing was trained yet: the shortest way to a first curve. */
+function ReadyBanner() {
+  const model = useModels((state) => state.model);
+  const train = useData((state) => state.train);
+  const run = useRun();
+  if (!model || !train || run.progress || hasAdapter(run)) return null;
+  return (
+    <div className="banner">
+      <div>
+        <h2>Ready to train</h2>
+        <p>
+          {model.title} and “{train.name}” are loaded. Start at once, or choose your own model and data first.
+        </p>
+      </div>
+      <Button look="primary" icon="arrow" onClick={() => goTo('train')}>
+        Go to training
+      </Button>
+    </div>
+  );
+}
+
+export function ModelStep() {
+  const { offers, offersLoaded, model } = useModels();
+  return (
+    <div className="view with-aside">
+      <div className="view-main">
+        <ViewHead title="Model" note="What you start from. It is fetched once and kept in this browser." />
+        <ReadyBanner />
+        <section aria-labelledby="offers-title">
+          <h2 id="offers-title" className="section-title">
+            Models
+          </h2>
+          {!offersLoaded && <p className="muted">Looking for models …</p>}
+          {offersLoaded && offers.length === 0 && (
+            <p className="muted">
+              No models are offered here. Reload the page, or serve it together with its models folder.
+            </p>
+          )}
+          <ul className="cards">
+            {offers.map((offer) => (
+              <li key={offer.id}>
+                <ModelCard offer={offer} />
+              </li>
+            ))}
+          </ul>
+        </section>
+        {model && (
+          <div className="next-bar">
+            <p>
+              <strong>{model.title}</strong> is loaded: {formatParameters(model.parameters)} parameters,{' '}
+              {formatCount(model.layers)} layers, {formatCount(model.vocabSize)} tokens in its vocabulary, up to{' '}
+              {formatCount(model.maxPositions)} positions{model.hasChatTemplate ? ', with a chat template' : ''}.
+            </p>
+            <Button look="primary" icon="arrow" onClick={() => goTo('data')}>
+              Continue to data
+            </Button>
+          </div>
+        )}
+      </div>
+      <aside className="side" aria-label="Device">
+        <DeviceCard />
+      </aside>
+    </div>
+  );
+}
