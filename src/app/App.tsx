@@ -13,7 +13,8 @@ import { ModelStep } from './views/ModelStep';
 import { SettingsStep } from './views/SettingsStep';
 
 // The charts' library is most of the page's script: it comes when it is wanted.
-const TrainStep = lazy(() => import('./views/TrainStep'));
+const loadTrainStep = () => import('./views/TrainStep');
+const TrainStep = lazy(loadTrainStep);
 
 const TITLES: Record<Step, string> = {
   model: 'Model',
@@ -57,6 +58,12 @@ function View({ step }: { step: Step }) {
 export function App() {
   const step = useUi((state) => state.step);
   useTitle(step);
+  useEffect(() => {
+    // Fetched ahead once the page stands, so that the training view opens at once and works offline. A failure shows
+    // when the view is opened.
+    const timer = setTimeout(() => loadTrainStep().catch(() => {}), 1500);
+    return () => clearTimeout(timer);
+  }, []);
   return (
     <>
       <a className="skip-link" href={`#${step}`} onClick={() => document.querySelector<HTMLElement>('h1')?.focus()}>

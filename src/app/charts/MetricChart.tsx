@@ -1,7 +1,7 @@
 /** One chart: header with the latest values, curves, held-out dots, and the same in words. */
 import { memo } from 'react';
 import { CartesianGrid, ComposedChart, Line, ReferenceLine, Scatter, Tooltip, XAxis, YAxis } from 'recharts';
-import { stepTicks } from '../lib/series';
+import { axisFormat, stepTicks } from '../lib/series';
 import { useSize } from '../lib/useSize';
 import { ChartTooltip } from './ChartTooltip';
 import type { ChartDefinition } from './definitions';
@@ -80,7 +80,7 @@ export const MetricChart = memo(function MetricChart(props: Props) {
               dataKey="step"
               type="number"
               domain={[1, last]}
-              ticks={stepTicks(last, Math.max(2, Math.floor(width / 110)))}
+              ticks={stepTicks(last, Math.max(2, Math.floor(width / 75)))}
               tick={{ fill: 'var(--muted)', fontSize: 11 }}
               tickLine={false}
               axisLine={false}
@@ -91,7 +91,7 @@ export const MetricChart = memo(function MetricChart(props: Props) {
               type="number"
               domain={data.domain}
               ticks={data.ticks}
-              tickFormatter={format}
+              tickFormatter={definition.tick ?? axisFormat(data.ticks)}
               allowDataOverflow
               tick={{ fill: 'var(--muted)', fontSize: 11 }}
               tickLine={false}
@@ -117,7 +117,7 @@ export const MetricChart = memo(function MetricChart(props: Props) {
                   key={`raw ${label}`}
                   dataKey={`raw${s}`}
                   stroke={colorOf(color)}
-                  strokeOpacity={0.26}
+                  strokeOpacity={0.22}
                   strokeWidth={1}
                   dot={false}
                   activeDot={false}

@@ -17,6 +17,8 @@ export interface ChartDefinition {
   about: string;
   series: Series[];
   format(value: number): string;
+  /** The same for the value axis, where it is not simply a number. */
+  tick?(value: number): string;
   /** False for what is a plan rather than a measurement. */
   smoothed: boolean;
   /** Value axis that does not depend on the data. */
@@ -59,6 +61,7 @@ export const CHARTS: ChartDefinition[] = [
     title: 'Accuracy',
     about: 'Share of pairs whose chosen answer is the likelier one. Half is chance.',
     format: percent,
+    tick: percent,
     smoothed: true,
     domain: [0, 1],
     guide: { at: () => 0.5, label: '' },
@@ -95,7 +98,7 @@ export const CHARTS: ChartDefinition[] = [
   },
   {
     id: 'logps',
-    title: 'Log-probabilities',
+    title: 'Log-probs',
     about: 'Mean log-probability per token of the answers.',
     format: formatMetric,
     smoothed: true,
@@ -118,6 +121,7 @@ export const CHARTS: ChartDefinition[] = [
     title: 'Learning rate',
     about: 'The rate each step used.',
     format: (value) => (value === 0 ? '0' : formatScientific(value)),
+    tick: (value) => (value === 0 ? '0' : formatScientific(value)),
     smoothed: false,
     series: [{ label: 'rate', color: 5, of: (r) => r.learning_rate }],
   },

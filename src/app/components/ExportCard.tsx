@@ -97,11 +97,21 @@ export function ExportCard({ kind }: { kind: 'merged' | 'adapter' | 'log-jsonl' 
       <div className="actions stretch">
         {log ? (
           <>
-            <Button icon="download" disabled={busy} onClick={() => void exportAsFile('log-jsonl')}>
-              Download JSONL
+            <Button
+              icon="download"
+              disabled={busy}
+              aria-label="Download log as JSONL"
+              onClick={() => void exportAsFile('log-jsonl')}
+            >
+              JSONL
             </Button>
-            <Button icon="download" disabled={busy} onClick={() => void exportAsFile('log-csv')}>
-              Download CSV
+            <Button
+              icon="download"
+              disabled={busy}
+              aria-label="Download log as CSV"
+              onClick={() => void exportAsFile('log-csv')}
+            >
+              CSV
             </Button>
           </>
         ) : (

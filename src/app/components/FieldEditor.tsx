@@ -33,7 +33,7 @@ function Control({ field, id, describedBy, bad }: { field: Field; id: string; de
       return (
         <input
           type="checkbox"
-          className="switch"
+          className="toggle"
           checked={value === true}
           onChange={(event) => set(field.key, event.target.checked)}
           {...common}

@@ -2,18 +2,22 @@ import { Snippet } from './ui';
 
 const MERGED = `from transformers import AutoModelForCausalLM, AutoTokenizer
 
-folder = "merged"  # the folder you saved
+folder = "merged"  # the folder you saved, or the unpacked zip
 tokenizer = AutoTokenizer.from_pretrained(folder)
-model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", device_map="auto")
+model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
 
-inputs = tokenizer("Tell me a story about a duck.", return_tensors="pt").to(model.device)
-print(tokenizer.decode(model.generate(**inputs, max_new_tokens=100)[0]))`;
+prompt = tokenizer("Tell me a story.", return_tensors="pt")
+answer = model.generate(**prompt, max_new_tokens=100)
+print(tokenizer.decode(answer[0]))`;
 
 const ADAPTER = `from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-base = AutoModelForCausalLM.from_pretrained("path/to/the/base/model", dtype="auto")
-model = PeftModel.from_pretrained(base, "adapter")  # the folder you saved`;
+base = AutoModelForCausalLM.from_pretrained("path/to/base")
+model = PeftModel.from_pretrained(base, "adapter")
+
+# or for good, as the merged model has it:
+model = model.merge_and_unload()`;
 
 export function LoadSnippets() {
   return (
@@ -22,14 +26,8 @@ export function LoadSnippets() {
         How to load it
       </h2>
       <div className="two-columns">
-        <div className="card">
-          <h3>Merged model, with transformers</h3>
-          <Snippet code={MERGED} label="Python code for the merged model" />
-        </div>
-        <div className="card">
-          <h3>Adapter, with PEFT</h3>
-          <Snippet code={ADAPTER} label="Python code for the adapter" />
-        </div>
+        <Snippet title="Merged model, with transformers" code={MERGED} label="Python code for the merged model" />
+        <Snippet title="Adapter, with PEFT" code={ADAPTER} label="Python code for the adapter" />
       </div>
     </section>
   );

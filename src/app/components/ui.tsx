@@ -103,17 +103,20 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
   );
 }
 
-/** Code to copy. */
-export function Snippet({ code, label }: { code: string; label: string }) {
+/** Code to copy, under a heading. */
+export function Snippet({ title, code, label }: { title: string; code: string; label: string }) {
   return (
-    <div className="snippet">
+    <div className="card snippet">
+      <div className="spread">
+        <h3>{title}</h3>
+        <CopyButton text={code} label={`Copy: ${label}`} />
+      </div>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard */}
       <section tabIndex={0} aria-label={label}>
         <pre>
           <code>{code}</code>
         </pre>
       </section>
-      <CopyButton text={code} label={`Copy: ${label}`} />
     </div>
   );
 }

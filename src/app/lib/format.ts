@@ -81,7 +81,7 @@ export const formatPercent = (value: number, digits = 0): string => `${(value * 
 /** A setting's value as a person would type it: 8e-6 stays "8e-6", 0.1 stays "0.1". */
 export function formatSetting(value: number): string {
   const plain = String(value);
-  if (value !== 0 && Math.abs(value) < 1e-3) return formatShortest(value);
+  if (value !== 0 && Math.abs(value) <= 1e-3) return formatShortest(value);
   return plain;
 }
 

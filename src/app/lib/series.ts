@@ -122,6 +122,13 @@ export function niceTicks(low: number, high: number, count: number): number[] {
   return ticks;
 }
 
+/** Writes the numbers of one axis with as many decimals as their distance needs. */
+export function axisFormat(ticks: readonly number[]): (value: number) => string {
+  const distance = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : Math.abs(ticks[0] ?? 1);
+  const decimals = Math.min(6, Math.max(0, -Math.floor(Math.log10(distance || 1) + 1e-9)));
+  return (value) => value.toFixed(decimals).replace(/^-/, '−');
+}
+
 /** Whole-number ticks for the step axis: 1, a few round ones, and the last. */
 export function stepTicks(last: number, count: number): number[] {
   if (last <= 1) return [1];
