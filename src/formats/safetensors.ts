@@ -4,7 +4,7 @@
  * Writing gives the library's bytes: tensors by dtype (widest alignment first) and then name, header padded to 8 bytes.
  */
 import type { ByteSource } from './bytes';
-import { duplicateKey } from './json-keys';
+import { duplicateKey } from './json-text';
 
 /** Bytes per element, in the library's dtype order (its order in a written file is the reverse). */
 export const DTYPE_BYTES = {

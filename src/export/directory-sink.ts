@@ -1,0 +1,48 @@
+import type { OutputFile, OutputSink } from './sink';
+
+/**
+ * Writes into a folder that the visitor chose. The browser writes each file aside and puts it in place when it is closed, so
+ * an export that fails leaves a file of the same name as it was; files that were not there before are removed again.
+ */
+export class DirectorySink implements OutputSink {
+  readonly #folder: FileSystemDirectoryHandle;
+  readonly #created: string[] = [];
+  #open: FileSystemWritableFileStream | null = null;
+
+  constructor(folder: FileSystemDirectoryHandle) {
+    this.#folder = folder;
+  }
+
+  async open(name: string): Promise<OutputFile> {
+    if (!(await this.#exists(name))) this.#created.push(name);
+    const handle = await this.#folder.getFileHandle(name, { create: true });
+    const writable = await handle.createWritable();
+    this.#open = writable;
+    return {
+      write: (bytes) => writable.write(bytes as Uint8Array<ArrayBuffer>),
+      close: async () => {
+        await writable.close();
+        this.#open = null;
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#created.length = 0;
+  }
+
+  async abort(reason: unknown): Promise<void> {
+    await this.#open?.abort(reason).catch(() => undefined);
+    for (const name of this.#created) await this.#folder.removeEntry(name).catch(() => undefined);
+  }
+
+  async #exists(name: string): Promise<boolean> {
+    try {
+      await this.#folder.getFileHandle(name);
+      return true;
+    } catch (error) {
+      if ((error as Error).name === 'NotFoundError') return false;
+      throw error;
+    }
+  }
+}
