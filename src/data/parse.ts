@@ -4,7 +4,7 @@
  */
 import { DataError, RowError } from './errors';
 import { MersenneTwister } from './random';
-import { type DataFormat, openRecords, type RawRecord, type Records } from './read/records';
+import { type DataFormat, type DataInput, openRecords, type RawRecord, type Records } from './read/records';
 import { detectSchema, pairSchema, SAMPLE, type Schema } from './schema/detect';
 import { type Fields, isFields, typeName } from './schema/fields';
 import type { PairColumns } from './schema/pair-reader';
@@ -124,11 +124,8 @@ function none(records: Records, gathered: Gathered, options: ParseOptions): Data
  *
  * @throws DataError `empty-file`, `not-text`, `bad-format`, `unknown-schema`, `unpaired`, `no-usable-rows`, `cancelled`.
  */
-export async function parsePreferenceData(
-  stream: ReadableStream<Uint8Array>,
-  options: ParseOptions,
-): Promise<ParsedData> {
-  const records = await openRecords(stream, options);
+export async function parsePreferenceData(input: DataInput, options: ParseOptions): Promise<ParsedData> {
+  const records = await openRecords(input, options);
   const gathered = new Gathered(options.sample);
   const limit = options.sample ? Number.POSITIVE_INFINITY : (options.limit ?? Number.POSITIVE_INFINITY);
   const waiting: RawRecord[] = [];

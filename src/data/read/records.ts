@@ -1,9 +1,11 @@
 /** From a stream of bytes to records (objects with named fields), whatever the format of the file. */
+import type { ByteSource } from '../../formats/bytes';
 import { DataError } from '../errors';
 import type { RowProblem } from '../types';
 import { CsvSplitter } from './csv';
 import { JsonElements, MAX_ELEMENT_BYTES, ROW_KEYS } from './json-elements';
 import { type Line, LineSplitter, MAX_LINE_BYTES } from './lines';
+import { parquetBatches } from './parquet';
 import { PeekableStream, type ReadOptions } from './peek';
 import { sniff } from './sniff';
 
@@ -178,9 +180,36 @@ function textFormat(head: string, name: string): { format: DataFormat; separator
   return { format: 'JSONL', separator };
 }
 
-/** Undoes gzip. Damage becomes a `DataError`. */
-function gunzip(source: PeekableStream): ReadableStream<Uint8Array> {
-  return source.stream().pipeThrough(new DecompressionStream('gzip'));
+/** What is read: a stream, or a file that can be read by ranges (as Parquet needs). */
+export type DataInput = ReadableStream<Uint8Array> | ByteSource;
+
+/** Bytes per read of a file. */
+const PIECE = 1024 * 1024;
+
+/** A file from its beginning to its end. */
+function streamOf(source: ByteSource): ReadableStream<Uint8Array> {
+  let at = 0;
+  return new ReadableStream({
+    async pull(controller) {
+      if (at < source.size) {
+        const bytes = await source.read(at, Math.min(source.size, at + PIECE));
+        at += bytes.length;
+        controller.enqueue(bytes);
+      }
+      if (at >= source.size) controller.close();
+    },
+  });
+}
+
+/** A stream held in memory, for formats that are read from their end. */
+async function gather(source: PeekableStream): Promise<ByteSource> {
+  const bytes = new Uint8Array(await new Response(source.stream()).arrayBuffer());
+  return { size: bytes.length, read: async (begin, end) => bytes.slice(begin, end) };
+}
+
+function parquetRecords(source: ByteSource, options: RecordOptions): Records {
+  const batches = readableBatches(parquetBatches(source, options));
+  return { format: 'Parquet', compressed: false, unit: 'row', batches };
 }
 
 /**
@@ -189,21 +218,26 @@ function gunzip(source: PeekableStream): ReadableStream<Uint8Array> {
  * @throws DataError `empty-file`, `not-text`, `bad-format`, `cancelled`. The batches may throw `bad-format` and
  *   `cancelled` as well.
  */
-export async function openRecords(stream: ReadableStream<Uint8Array>, options: RecordOptions): Promise<Records> {
-  let source = new PeekableStream(stream, options);
-  let head = await source.head(HEAD);
+export async function openRecords(input: DataInput, options: RecordOptions): Promise<Records> {
+  const file = 'read' in input ? input : null;
+  let source = new PeekableStream('read' in input ? streamOf(input) : input, options);
+  let head = await readable(() => source.head(HEAD));
   let kind = sniff(head.subarray(0, 65536));
   const compressed = kind.kind === 'gzip';
   if (compressed) {
-    source = new PeekableStream(gunzip(source));
+    source = new PeekableStream(source.stream().pipeThrough(new DecompressionStream('gzip')));
     head = await readable(() => source.head(HEAD));
     kind = sniff(head.subarray(0, 65536));
+  }
+  if (kind.kind === 'parquet') {
+    if (file && !compressed) await source.cancel();
+    return parquetRecords(file && !compressed ? file : await readable(() => gather(source)), options);
   }
   if (kind.kind !== 'text') {
     await source.cancel();
     throw new DataError(
       'not-text',
-      `${options.name} is ${kind.what}${kind.what === 'binary' ? ', not text' : ''}. Choose a JSONL, JSON, CSV or TSV file saved as UTF-8.`,
+      `${options.name} is ${kind.what}${kind.what === 'binary' ? ', not text' : ''}. Choose a JSONL, JSON, CSV, TSV (saved as UTF-8) or Parquet file.`,
     );
   }
   const text = new TextDecoder('utf-8').decode(head);
