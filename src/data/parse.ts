@@ -26,6 +26,8 @@ export interface ParseOptions {
   columns?: PairColumns;
   /** Stop after this many usable rows. */
   limit?: number;
+  /** Takes each usable row instead of keeping it, so that a file of any size needs little memory. */
+  onRow?: (row: SourceRow) => void;
   /** Keep this many rows, drawn evenly from the whole file. */
   sample?: { count: number; seed: number };
 }
@@ -45,7 +47,7 @@ export interface ParsedData {
   rows: SourceRow[];
   /** Rows seen: usable ones and those with problems. */
   total: number;
-  /** Usable rows seen; more than `rows.length` when a sample was drawn. */
+  /** Usable rows seen; more than `rows.length` when a sample was drawn or `onRow` took them. */
   usable: number;
   problemCounts: { reason: RowProblem['reason']; count: number }[];
   /** The first MAX_PROBLEMS, in file order. */
@@ -62,16 +64,22 @@ class Gathered {
   usable = 0;
   bad = 0;
   readonly #sample: ParseOptions['sample'];
+  readonly #onRow: ParseOptions['onRow'];
   readonly #random: MersenneTwister | null;
 
-  constructor(sample: ParseOptions['sample']) {
+  constructor({ sample, onRow }: Pick<ParseOptions, 'sample' | 'onRow'>) {
     this.#sample = sample;
+    this.#onRow = sample ? undefined : onRow;
     this.#random = sample ? new MersenneTwister(sample.seed) : null;
   }
 
   /** Algorithm R: after n rows each is kept with the same chance, and memory holds `count` of them. */
   add(row: SourceRow): void {
     this.usable += 1;
+    if (this.#onRow) {
+      this.#onRow(row);
+      return;
+    }
     if (!this.#sample || !this.#random || this.rows.length < this.#sample.count) {
       this.rows.push(row);
       return;
@@ -126,7 +134,7 @@ function none(records: Records, gathered: Gathered, options: ParseOptions): Data
  */
 export async function parsePreferenceData(input: DataInput, options: ParseOptions): Promise<ParsedData> {
   const records = await openRecords(input, options);
-  const gathered = new Gathered(options.sample);
+  const gathered = new Gathered(options);
   const limit = options.sample ? Number.POSITIVE_INFINITY : (options.limit ?? Number.POSITIVE_INFINITY);
   const waiting: RawRecord[] = [];
   const sample: Fields[] = [];

@@ -39,6 +39,13 @@ export function promptLength(cut: Cut): number {
   return cut.promptHead + cut.promptEnd - cut.promptBegin;
 }
 
+/** Whether the token at this place of prompt and answer, laid end to end, stays. */
+export function tokenKept(side: Side, cut: Cut, index: number): boolean {
+  const at = index - side.prompt.length;
+  if (at < 0) return index < cut.promptHead || (index >= cut.promptBegin && index < cut.promptEnd);
+  return at < cut.answerEnd || at >= side.answer.length - cut.answerTail;
+}
+
 /** True when anything of the sequence is lost. */
 export function isCut(side: Side, cut: Cut): boolean {
   return promptLength(cut) < side.prompt.length || cut.answerEnd + cut.answerTail < side.answer.length;

@@ -36,11 +36,12 @@ export async function* parquetBatches(
       return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
     },
   };
+  const zstd = (input: Uint8Array) => codecs.decompressZstd(input);
   // Snappy, the usual one, is hyparquet's own.
   const compressors = {
     GZIP: codecs.decompressGzip,
     BROTLI: codecs.decompressBrotli,
-    ZSTD: (input: Uint8Array) => codecs.decompressZstd(input),
+    ZSTD: zstd,
     LZ4: codecs.decompressLz4,
     LZ4_RAW: codecs.decompressLz4Raw,
   };
