@@ -9,12 +9,33 @@ export class DirectorySink implements OutputSink {
   readonly #created: string[] = [];
   #open: FileSystemWritableFileStream | null = null;
 
+  /** A sink for a new folder in `parent`, called `name` or, where that is taken, `name-2` and so on. */
+  static async inNewFolder(
+    parent: FileSystemDirectoryHandle,
+    name: string,
+  ): Promise<{ sink: OutputSink; folder: string }> {
+    for (let n = 1; ; n++) {
+      const folder = n === 1 ? name : `${name}-${n}`;
+      if (await exists(parent, folder)) continue;
+      const inner = new DirectorySink(await parent.getDirectoryHandle(folder, { create: true }));
+      const sink: OutputSink = {
+        open: (file) => inner.open(file),
+        close: () => inner.close(),
+        abort: async (reason) => {
+          await inner.abort(reason);
+          await parent.removeEntry(folder).catch(() => undefined); // not when something else was put there
+        },
+      };
+      return { sink, folder };
+    }
+  }
+
   constructor(folder: FileSystemDirectoryHandle) {
     this.#folder = folder;
   }
 
   async open(name: string): Promise<OutputFile> {
-    if (!(await this.#exists(name))) this.#created.push(name);
+    if (!(await exists(this.#folder, name))) this.#created.push(name);
     const handle = await this.#folder.getFileHandle(name, { create: true });
     const writable = await handle.createWritable();
     this.#open = writable;
@@ -35,14 +56,15 @@ export class DirectorySink implements OutputSink {
     await this.#open?.abort(reason).catch(() => undefined);
     for (const name of this.#created) await this.#folder.removeEntry(name).catch(() => undefined);
   }
+}
 
-  async #exists(name: string): Promise<boolean> {
-    try {
-      await this.#folder.getFileHandle(name);
-      return true;
-    } catch (error) {
-      if ((error as Error).name === 'NotFoundError') return false;
-      throw error;
-    }
+async function exists(folder: FileSystemDirectoryHandle, name: string): Promise<boolean> {
+  try {
+    await folder.getFileHandle(name);
+    return true;
+  } catch (error) {
+    if ((error as Error).name === 'NotFoundError') return false;
+    if ((error as Error).name === 'TypeMismatchError') return true; // a folder
+    throw error;
   }
 }

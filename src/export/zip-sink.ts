@@ -1,10 +1,6 @@
 import { makeZip } from 'client-zip';
+import { Channel } from './channel';
 import type { OutputFile, OutputSink } from './sink';
-
-interface Entry {
-  name: string;
-  input: ReadableStream<Uint8Array>;
-}
 
 /**
  * One zip, uncompressed (weights do not compress), as a stream that is made while it is read: writing waits for the reader.
@@ -13,16 +9,15 @@ interface Entry {
 export class ZipSink implements OutputSink {
   readonly stream: ReadableStream<Uint8Array>;
   readonly #folder: string;
-  readonly #entries: WritableStreamDefaultWriter<Entry>;
-  #file: WritableStreamDefaultWriter<Uint8Array> | null = null;
+  readonly #entries = new Channel<{ name: string; input: AsyncIterable<Uint8Array> }>();
+  #file: Channel<Uint8Array> | null = null;
 
   /** All files lie in `folder` within the zip. */
   constructor(folder: string) {
     this.#folder = folder;
-    const entries = new TransformStream<Entry, Entry>();
-    this.#entries = entries.writable.getWriter();
-    this.#entries.closed.catch(() => undefined);
-    const zip = makeZip(iterate(entries.readable)).getReader();
+    const zip = makeZip(
+      this.#entries as AsyncIterable<{ name: string; input: AsyncIterable<ArrayBufferView> }>,
+    ).getReader();
     this.stream = new ReadableStream({
       pull: async (controller) => {
         const { done, value } = await zip.read();
@@ -31,41 +26,30 @@ export class ZipSink implements OutputSink {
       },
       cancel: async (reason: unknown) => {
         await this.abort(reason ?? new DOMException('The download was cancelled.', 'AbortError'));
-        await zip.cancel(reason).catch(() => undefined);
       },
     });
   }
 
   async open(name: string): Promise<OutputFile> {
-    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
-    const writer = writable.getWriter();
-    writer.closed.catch(() => undefined);
-    this.#file = writer;
+    const file = new Channel<Uint8Array>();
+    this.#file = file;
     // Taken by the zip when it has written the files before.
-    await this.#entries.write({ name: `${this.#folder}/${name}`, input: readable });
+    await this.#entries.push({ name: `${this.#folder}/${name}`, input: file });
     return {
-      write: (bytes) => writer.write(bytes.slice()),
+      write: (bytes) => file.push(bytes.slice()),
       close: async () => {
-        await writer.close();
+        file.close();
         this.#file = null;
       },
     };
   }
 
-  close(): Promise<void> {
-    return this.#entries.close();
+  async close(): Promise<void> {
+    this.#entries.close();
   }
 
   async abort(reason: unknown): Promise<void> {
-    await Promise.allSettled([this.#file?.abort(reason), this.#entries.abort(reason)]);
-  }
-}
-
-async function* iterate<T>(stream: ReadableStream<T>): AsyncGenerator<T> {
-  const reader = stream.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    yield value;
+    this.#file?.fail(reason);
+    this.#entries.fail(reason);
   }
 }
