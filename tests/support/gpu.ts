@@ -1,5 +1,5 @@
 /** The WebGPU device that the tests of one file share, and ways to put numbers on it and get them back. */
-import { dawn } from './dawn';
+import { dawn } from '../../src/cli/dawn';
 
 export { expectClose, maxAbs, relativeL2, type Tolerance } from './close';
 
@@ -12,7 +12,7 @@ export function testDevice(): Promise<GPUDevice> {
 }
 
 async function open(): Promise<GPUDevice> {
-  const adapter = await (await dawn()).requestAdapter();
+  const adapter = await (await dawn({ software: true })).requestAdapter();
   if (!adapter) {
     throw new Error(
       'no Vulkan device for the GPU tests: install a software one (Debian: apt-get install chromium, or ' +

@@ -1,8 +1,9 @@
 /**
- * Dawn's WebGPU (npm `webgpu`) on a software Vulkan driver where one is found, so that results do not depend on the
- * machine's GPU. Needs a process of its own (Vitest's `forks` pool): the driver is named by an environment variable.
+ * Dawn's WebGPU under Node (npm `webgpu`). It runs on the Vulkan driver that VK_DRIVER_FILES or VK_ICD_FILENAMES names,
+ * else on a GPU's own driver where one is installed, else on a software driver. With `software` (the tests) it never
+ * takes a GPU that nobody named, so that results do not depend on the machine.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -16,17 +17,34 @@ const SOFTWARE_DRIVERS = [
   '/usr/share/vulkan/icd.d/lvp_icd.json',
 ];
 
+const HARDWARE_FOLDERS = ['/usr/share/vulkan/icd.d', '/etc/vulkan/icd.d'];
+
 // Dawn's instance lives as long as the object create() returns: once that is collected, its devices crash the process.
 const kept = globalThis as typeof globalThis & { __dawn?: Promise<GPU> };
 
+export interface DawnOptions {
+  software?: boolean;
+  /** Dawn's toggles, e.g. vulkan_enable_f16_on_nvidia. */
+  toggles?: readonly string[];
+}
+
 /** Dawn's `navigator.gpu`, one per process. WebGPU's constants (GPUBufferUsage and so on) are global afterwards. */
-export function dawn(): Promise<GPU> {
-  kept.__dawn ??= start();
+export function dawn(options: DawnOptions = {}): Promise<GPU> {
+  kept.__dawn ??= start(options);
   return kept.__dawn;
 }
 
-async function start(): Promise<GPU> {
-  if (!process.env.VK_ICD_FILENAMES && !process.env.VK_DRIVER_FILES) {
+/** A Vulkan driver other than the software ones is installed. */
+function hasHardwareDriver(): boolean {
+  return HARDWARE_FOLDERS.some(
+    (folder) =>
+      existsSync(folder) && readdirSync(folder).some((f) => f.endsWith('.json') && !/lvp|swiftshader/.test(f)),
+  );
+}
+
+async function start({ software = false, toggles = [] }: DawnOptions): Promise<GPU> {
+  const named = process.env.VK_ICD_FILENAMES || process.env.VK_DRIVER_FILES;
+  if (!named && process.platform === 'linux' && (software || !hasHardwareDriver())) {
     const driver = SOFTWARE_DRIVERS.find((path) => existsSync(path));
     if (driver) process.env.VK_ICD_FILENAMES = driver;
   }
@@ -34,7 +52,7 @@ async function start(): Promise<GPU> {
   if (driver) loadVulkanBeside(driver);
   const { create, globals } = await import('webgpu');
   Object.assign(globalThis, globals);
-  return create(['enable-dawn-features=allow_unsafe_apis']);
+  return create([`enable-dawn-features=${['allow_unsafe_apis', ...toggles].join(',')}`]);
 }
 
 /**

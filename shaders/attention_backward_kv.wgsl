@@ -1,0 +1,96 @@
+// dK and dV of attention.wgsl. With P = exp(score - lse) and dS = P (dOut Vᵀ - delta), summed over the queries that see
+// a key and over the query heads that share it:  dV = Pᵀ dOut,  dK = scale dSᵀ Q.
+// One workgroup makes one tile of keys of one key-value head; rows are keys here, columns queries.
+//#include attention_tile
+
+@group(0) @binding(3) var<storage, read> d_out: array<vec4f>;
+@group(0) @binding(4) var<storage, read> lse: array<f32>;
+@group(0) @binding(5) var<storage, read> delta: array<f32>;
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec4f>;
+
+fn load_d_out(row: u32, end: u32, column: u32) -> vec4f {
+  if (row >= end) { return vec4f(); }
+  return d_out[row * p.heads * WIDE + column];
+}
+
+fn stage_d_out_b(row0: u32, end: u32, column: u32, thread: u32) {
+  for (var i = thread; i < DK * TILE / 16u; i += THREADS) {
+    let kb = i % (DK / 4u);
+    let r = row0 + 4u * (i / (DK / 4u));
+    let c = column + kb;
+    let t = transpose(mat4x4f(
+      load_d_out(r, end, c), load_d_out(r + 1u, end, c), load_d_out(r + 2u, end, c), load_d_out(r + 3u, end, c)));
+    for (var j = 0u; j < 4u; j++) { b_tile[(4u * kb + j) * B_STRIDE + i / (DK / 4u)] = t[j]; }
+  }
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let tile = tiles[group.x];
+  let kv_head = group.y;
+  let share = p.heads / p.kv_heads;
+  let end = tile.start + tile.count;
+  let tx = thread % TX;
+  let ty = thread / TX;
+  var d_k = Wide();
+  var d_v = Wide();
+  for (var head = kv_head * share; head < (kv_head + 1u) * share; head++) {
+    for (var q0 = tile.start; q0 < tile.query_end; q0 += TILE) {
+      var scores = Accumulators();
+      var d_p = Accumulators();
+      for (var d = 0u; d < WIDE; d += DK / 4u) {
+        stage_qkv_a(tile.start, end, k_column(kv_head) + d, thread);
+        stage_qkv_b(q0, tile.query_end, q_column(head) + d, thread);
+        workgroupBarrier();
+        accumulate(&scores, tx, ty);
+        workgroupBarrier();
+        stage_qkv_a(tile.start, end, v_column(kv_head) + d, thread);
+        stage_d_out_b(q0, tile.query_end, q_column(head) + d, thread);
+        workgroupBarrier();
+        accumulate(&d_p, tx, ty);
+        workgroupBarrier();
+      }
+      for (var c = 0u; c < 4u; c++) {
+        let q = q0 + tx * 4u + c;
+        let row = min(q, tile.query_end - 1u) * p.heads + head;
+        for (var r = 0u; r < 4u; r++) {
+          let k = tile.start + ty * 4u + r;
+          let seen = q < tile.query_end && k < end && k <= q;
+          let e = select(0.0, exp(min(scores[r][c] * p.scale - lse[row], 0.0)), seen);
+          scores[r][c] = e;
+          d_p[r][c] = p.scale * e * (d_p[r][c] - delta[row]);
+        }
+      }
+      store_block(&scores, tx, ty);
+      workgroupBarrier();
+      for (var q = 0u; q < TILE; q += WIDE_ROWS) {
+        for (var i = thread; i < WIDE_ROWS * WIDE; i += THREADS) {
+          wide_tile[i] = load_d_out(q0 + q + i / WIDE, tile.query_end, q_column(head) + i % WIDE);
+        }
+        workgroupBarrier();
+        accumulate_wide(&d_v, q, tx, ty);
+        workgroupBarrier();
+      }
+      store_block(&d_p, tx, ty);
+      workgroupBarrier();
+      for (var q = 0u; q < TILE; q += WIDE_ROWS) {
+        stage_wide_qkv(q0 + q, tile.query_end, q_column(head), thread);
+        workgroupBarrier();
+        accumulate_wide(&d_k, q, tx, ty);
+        workgroupBarrier();
+      }
+    }
+  }
+  for (var r = 0u; r < 4u; r++) {
+    let row = ty * 4u + r;
+    if (row >= tile.count) { continue; }
+    let at = (tile.start + row) * (p.ld / 4u);
+    for (var j = 0u; j < COLS; j++) {
+      let column = tx + j * TX;
+      if (column < WIDE) {
+        d_qkv[at + k_column(kv_head) + column] = d_k[r * COLS + j];
+        d_qkv[at + v_column(kv_head) + column] = d_v[r * COLS + j];
+      }
+    }
+  }
+}

@@ -1,0 +1,83 @@
+// dQ of attention.wgsl. With P = exp(score - lse) and dS = P (dOut Vᵀ - delta):  dQ = scale dS K.
+// One workgroup makes one tile of queries of one head.
+//#include attention_tile
+
+@group(0) @binding(3) var<storage, read> d_out: array<vec4f>;
+@group(0) @binding(4) var<storage, read> lse: array<f32>;
+@group(0) @binding(5) var<storage, read> delta: array<f32>;
+@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec4f>;
+
+fn load_d_out(row: u32, end: u32, column: u32) -> vec4f {
+  if (row >= end) { return vec4f(); }
+  return d_out[row * p.heads * WIDE + column];
+}
+
+fn stage_d_out_a(row0: u32, end: u32, column: u32, thread: u32) {
+  for (var i = thread; i < DK * TILE / 16u; i += THREADS) {
+    let kb = i % (DK / 4u);
+    let r = row0 + 4u * (i / (DK / 4u));
+    let c = column + kb;
+    let t = transpose(mat4x4f(
+      load_d_out(r, end, c), load_d_out(r + 1u, end, c), load_d_out(r + 2u, end, c), load_d_out(r + 3u, end, c)));
+    for (var j = 0u; j < 4u; j++) { a_tile[(4u * kb + j) * A_STRIDE + i / (DK / 4u)] = t[j]; }
+  }
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let tile = tiles[group.x];
+  let head = group.y;
+  let kv_head = head / (p.heads / p.kv_heads);
+  let end = tile.start + tile.count;
+  let tx = thread % TX;
+  let ty = thread / TX;
+  var acc = Wide();
+  for (var segment = 0u; segment < 2u; segment++) {
+    let first = select(tile.run_start, tile.prefix_start, segment == 0u);
+    let last = select(end, tile.prefix_end, segment == 0u);
+    for (var k0 = first; k0 < last; k0 += TILE) {
+      var scores = Accumulators();
+      var d_p = Accumulators();
+      for (var d = 0u; d < WIDE; d += DK / 4u) {
+        stage_qkv_a(tile.start, end, q_column(head) + d, thread);
+        stage_qkv_b(k0, last, k_column(kv_head) + d, thread);
+        workgroupBarrier();
+        accumulate(&scores, tx, ty);
+        workgroupBarrier();
+        stage_d_out_a(tile.start, end, q_column(head) + d, thread);
+        stage_qkv_b(k0, last, v_column(kv_head) + d, thread);
+        workgroupBarrier();
+        accumulate(&d_p, tx, ty);
+        workgroupBarrier();
+      }
+      for (var r = 0u; r < 4u; r++) {
+        let q = tile.start + ty * 4u + r;
+        let row = min(q, end - 1u) * p.heads + head;
+        for (var c = 0u; c < 4u; c++) {
+          let k = k0 + tx * 4u + c;
+          let seen = q < end && k < last && (segment == 0u || k <= q);
+          let e = exp(min(scores[r][c] * p.scale - lse[row], 0.0));
+          scores[r][c] = select(0.0, p.scale * e * (d_p[r][c] - delta[row]), seen);
+        }
+      }
+      store_block(&scores, tx, ty);
+      workgroupBarrier();
+      for (var k = 0u; k < TILE; k += WIDE_ROWS) {
+        stage_wide_qkv(k0 + k, last, k_column(kv_head), thread);
+        workgroupBarrier();
+        accumulate_wide(&acc, k, tx, ty);
+        workgroupBarrier();
+      }
+    }
+  }
+  for (var r = 0u; r < 4u; r++) {
+    let row = ty * 4u + r;
+    if (row >= tile.count) { continue; }
+    for (var j = 0u; j < COLS; j++) {
+      let column = tx + j * TX;
+      if (column < WIDE) {
+        d_qkv[(tile.start + row) * (p.ld / 4u) + q_column(head) + column] = acc[r * COLS + j];
+      }
+    }
+  }
+}

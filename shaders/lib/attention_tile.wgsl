@@ -1,0 +1,97 @@
+// Shared parts of the attention kernels. A workgroup owns TILE rows of one run (queries forward and for dQ, keys for
+// dK and dV) and walks over tiles of the other side.
+//
+// Two products do all the work: `accumulate` over the head dimension (DK values at a time) gives a TILE x TILE block of
+// scores, and `accumulate_wide` multiplies such a block, kept in `block`, with TILE rows of HEAD_DIM values.
+struct Params {
+  heads: u32, kv_heads: u32, ld: u32, scale: f32,
+}
+
+// One tile: rows [start, start + count) of a run that begins at run_start. A query sees the keys
+// [prefix_start, prefix_end) and [run_start, itself]; a key is seen by the queries [itself, query_end).
+struct Tile {
+  start: u32, count: u32, prefix_start: u32, prefix_end: u32,
+  run_start: u32, query_end: u32, unused0: u32, unused1: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
+@group(0) @binding(2) var<storage, read> tiles: array<Tile>;
+
+//#include accumulate
+
+const MASKED = -1e30;
+const WIDE = HEAD_DIM / 4u;
+const WIDE_ROWS = 8u;
+const COLS = (WIDE + TX - 1u) / TX;
+const BLOCK_STRIDE = TILE + 1u;
+
+var<workgroup> block: array<f32, TILE * BLOCK_STRIDE>;
+var<workgroup> wide_tile: array<vec4f, WIDE_ROWS * WIDE>;
+
+alias Wide = array<vec4f, 4u * COLS>;
+
+fn q_column(head: u32) -> u32 { return head * WIDE; }
+fn k_column(head: u32) -> u32 { return (p.heads + head) * WIDE; }
+fn v_column(head: u32) -> u32 { return (p.heads + p.kv_heads + head) * WIDE; }
+
+fn load_qkv(row: u32, end: u32, column: u32) -> vec4f {
+  if (row >= end) { return vec4f(); }
+  return qkv[row * (p.ld / 4u) + column];
+}
+
+// Stages DK values from `column` (in vec4) of the rows [row0, end) for `accumulate`.
+fn stage_qkv_a(row0: u32, end: u32, column: u32, thread: u32) {
+  for (var i = thread; i < DK * TILE / 16u; i += THREADS) {
+    let kb = i % (DK / 4u);
+    let r = row0 + 4u * (i / (DK / 4u));
+    let c = column + kb;
+    let t = transpose(mat4x4f(
+      load_qkv(r, end, c), load_qkv(r + 1u, end, c), load_qkv(r + 2u, end, c), load_qkv(r + 3u, end, c)));
+    for (var j = 0u; j < 4u; j++) { a_tile[(4u * kb + j) * A_STRIDE + i / (DK / 4u)] = t[j]; }
+  }
+}
+
+fn stage_qkv_b(row0: u32, end: u32, column: u32, thread: u32) {
+  for (var i = thread; i < DK * TILE / 16u; i += THREADS) {
+    let kb = i % (DK / 4u);
+    let r = row0 + 4u * (i / (DK / 4u));
+    let c = column + kb;
+    let t = transpose(mat4x4f(
+      load_qkv(r, end, c), load_qkv(r + 1u, end, c), load_qkv(r + 2u, end, c), load_qkv(r + 3u, end, c)));
+    for (var j = 0u; j < 4u; j++) { b_tile[(4u * kb + j) * B_STRIDE + i / (DK / 4u)] = t[j]; }
+  }
+}
+
+// block[row][column] of this thread's 4 x 4 scores.
+fn store_block(scores: ptr<function, Accumulators>, tx: u32, ty: u32) {
+  for (var r = 0u; r < 4u; r++) {
+    for (var c = 0u; c < 4u; c++) {
+      block[(ty * 4u + r) * BLOCK_STRIDE + tx * 4u + c] = (*scores)[r][c];
+    }
+  }
+}
+
+// acc[4 rows of this thread][its columns] += block[rows][first .. first + WIDE_ROWS] * wide_tile
+fn accumulate_wide(acc: ptr<function, Wide>, first: u32, tx: u32, ty: u32) {
+  for (var k = 0u; k < WIDE_ROWS; k++) {
+    let b = ty * 4u * BLOCK_STRIDE + first + k;
+    let s = vec4f(block[b], block[b + BLOCK_STRIDE], block[b + 2u * BLOCK_STRIDE], block[b + 3u * BLOCK_STRIDE]);
+    for (var j = 0u; j < COLS; j++) {
+      let column = tx + j * TX;
+      if (column < WIDE) {
+        let value = wide_tile[k * WIDE + column];
+        (*acc)[j] += s.x * value;
+        (*acc)[COLS + j] += s.y * value;
+        (*acc)[2u * COLS + j] += s.z * value;
+        (*acc)[3u * COLS + j] += s.w * value;
+      }
+    }
+  }
+}
+
+fn stage_wide_qkv(row0: u32, end: u32, column: u32, thread: u32) {
+  for (var i = thread; i < WIDE_ROWS * WIDE; i += THREADS) {
+    wide_tile[i] = load_qkv(row0 + i / WIDE, end, column + i % WIDE);
+  }
+}

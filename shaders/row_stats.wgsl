@@ -1,0 +1,25 @@
+// Online log-sum-exp over vocabulary chunks: folds one tile of logits [rows, columns] into (max, Σ exp(z - max)) per
+// row. `first` starts the pair anew.
+struct Params {
+  rows: u32, columns: u32, ld: u32, first_row: u32, first: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read_write> stats: array<vec2f>;
+
+//#include reduce
+
+@compute @workgroup_size(ROW_THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let row = group.x;
+  var top = -1e30;
+  for (var c = thread; c < p.columns; c += ROW_THREADS) { top = max(top, logits[row * p.ld + c]); }
+  var old = vec2f(-1e30, 0.0);
+  if (p.first == 0u) { old = stats[p.first_row + row]; }
+  top = max(workgroup_max(top, thread), old.x);
+  var sum = 0.0;
+  for (var c = thread; c < p.columns; c += ROW_THREADS) { sum += exp(logits[row * p.ld + c] - top); }
+  sum = workgroup_sum(sum, thread);
+  if (thread == 0u) { stats[p.first_row + row] = vec2f(top, old.y * exp(old.x - top) + sum); }
+}

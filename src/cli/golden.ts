@@ -1,0 +1,34 @@
+/**
+ * npm run -s golden [-- NAME ...] [--max-steps N]
+ * Repeats recorded TRL + PEFT runs on this engine and prints the worst deviation of everything that was recorded.
+ * Exits with 1 when one is outside its tolerance.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { compareRun, type Row } from './golden-run';
+import { projectRoot } from './paths';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { 'max-steps': { type: 'string' }, goldens: { type: 'string' }, models: { type: 'string' } },
+});
+const folder = values.goldens ?? `${projectRoot}/tests/goldens`;
+const models = values.models ?? `${projectRoot}/public/models`;
+const names = positionals.length
+  ? positionals
+  : readdirSync(folder).filter((n) => existsSync(`${folder}/${n}/golden.json`));
+
+let failed = false;
+for (const name of names) {
+  const about = JSON.parse(readFileSync(`${folder}/${name}/golden.json`, 'utf8'));
+  process.stdout.write(`\n${name} (model ${about.model})\n`);
+  const report = (row: Row) => {
+    const verdict = row.limit === null ? 'for information' : row.worst <= row.limit ? 'ok' : 'OUTSIDE';
+    if (verdict === 'OUTSIDE') failed = true;
+    const limit = row.limit === null ? '' : ` (limit ${row.limit.toExponential(0)})`;
+    process.stdout.write(`  ${row.what.padEnd(44)} ${row.worst.toExponential(2)}${limit}  ${verdict}\n`);
+  };
+  const maxSteps = values['max-steps'] ? Number(values['max-steps']) : undefined;
+  await compareRun({ folder: `${folder}/${name}`, models, about, maxSteps, report });
+}
+process.exit(failed ? 1 : 0);

@@ -1,0 +1,191 @@
+/**
+ * Recording and submitting work. Dispatches are gathered into one compute pass; their parameters go into one uniform
+ * buffer that is uploaded right before the submit. `breathe()` keeps a submit short (a display shares the GPU, and
+ * Windows resets it after two seconds) and bounds how far the queue runs ahead.
+ */
+import { type Kernel, KernelCache, type KernelSpec } from './kernels';
+
+/** Part of a GPU buffer. Offset and size in bytes; the offset must suit the device's binding alignment. */
+export interface View {
+  readonly buffer: GPUBuffer;
+  readonly offset?: number;
+  readonly size?: number;
+}
+
+const SLOT = 256;
+const SLOTS = 2048;
+const MAX_IN_FLIGHT = 2;
+const TARGET_MS = 60;
+
+export class Commands {
+  readonly device: GPUDevice;
+  readonly kernels: KernelCache;
+  readonly #uniforms: GPUBuffer;
+  readonly #staging = new ArrayBuffer(SLOT * SLOTS);
+  readonly #groups = new Map<string, GPUBindGroup>();
+  readonly #bufferIds = new WeakMap<GPUBuffer, number>();
+  #nextBufferId = 0;
+  #encoder: GPUCommandEncoder | null = null;
+  #pass: GPUComputePassEncoder | null = null;
+  #slot = 0;
+  #cost = 0;
+  #inFlight: Promise<unknown>[] = [];
+  /** Cost units per millisecond, measured; the first guess suits a slow device. */
+  #rate = 2e5;
+  /** Dispatches recorded since the start, for tests and statistics. */
+  dispatches = 0;
+
+  constructor(device: GPUDevice) {
+    this.device = device;
+    this.kernels = new KernelCache(device);
+    this.#uniforms = device.createBuffer({ label: 'params', size: SLOT * SLOTS, usage: 0x40 | 0x08 });
+  }
+
+  /**
+   * Records one dispatch. `params` are the fields of the kernel's `struct Params`; `buffers` its bindings by name.
+   * `cost` is a rough count of floating-point operations.
+   */
+  dispatch(
+    spec: KernelSpec,
+    buffers: Record<string, View>,
+    params: Record<string, number>,
+    workgroups: readonly [number, number?, number?],
+    cost = 0,
+  ): void {
+    if (workgroups.some((n) => n === 0)) return;
+    const kernel = this.kernels.get(spec);
+    if (this.#slot === SLOTS) this.flush();
+    const offset = this.#slot++ * SLOT;
+    this.#writeParams(kernel, params, offset);
+    const group = this.#bindGroup(kernel, buffers);
+    this.#encoder ??= this.device.createCommandEncoder();
+    this.#pass ??= this.#encoder.beginComputePass();
+    this.#pass.setPipeline(kernel.pipeline);
+    this.#pass.setBindGroup(0, group, kernel.bindings.some((b) => b.kind === 'uniform') ? [offset] : []);
+    this.#pass.dispatchWorkgroups(workgroups[0], workgroups[1] ?? 1, workgroups[2] ?? 1);
+    this.#cost += cost;
+    this.dispatches++;
+  }
+
+  /** Copies bytes between buffers, in order with the dispatches around it. */
+  copy(from: View, to: View, bytes: number): void {
+    this.#endPass();
+    this.#encoder ??= this.device.createCommandEncoder();
+    this.#encoder.copyBufferToBuffer(from.buffer, from.offset ?? 0, to.buffer, to.offset ?? 0, bytes);
+  }
+
+  /** Fills part of a buffer with zero bytes, in order with the dispatches around it. */
+  clear(view: View): void {
+    this.#endPass();
+    this.#encoder ??= this.device.createCommandEncoder();
+    this.#encoder.clearBuffer(view.buffer, view.offset ?? 0, view.size);
+  }
+
+  /** Uploads now: work recorded so far is submitted first, so it still sees the old bytes. */
+  upload(view: View, data: ArrayBufferView<ArrayBuffer>): void {
+    this.flush();
+    this.device.queue.writeBuffer(view.buffer, view.offset ?? 0, data.buffer, data.byteOffset, data.byteLength);
+  }
+
+  /** Submits what is recorded. */
+  flush(): void {
+    this.#endPass();
+    if (!this.#encoder) return;
+    if (this.#slot > 0) this.device.queue.writeBuffer(this.#uniforms, 0, this.#staging, 0, this.#slot * SLOT);
+    this.device.queue.submit([this.#encoder.finish()]);
+    this.#encoder = null;
+    this.#slot = 0;
+    const cost = this.#cost;
+    this.#cost = 0;
+    const queued = this.#inFlight.length;
+    const started = performance.now();
+    const done = this.device.queue.onSubmittedWorkDone().then(() => {
+      this.#inFlight.splice(this.#inFlight.indexOf(done), 1);
+      const ms = performance.now() - started;
+      // Only a submit that had the queue to itself tells how fast the device is.
+      if (queued === 0 && cost > 1e6) this.#rate = 0.7 * this.#rate + (0.3 * cost) / Math.max(ms, 0.05);
+    });
+    this.#inFlight.push(done);
+  }
+
+  /** A good place to submit: does so when enough work is recorded, and waits when too much is queued. */
+  async breathe(): Promise<void> {
+    if (this.#cost > this.#rate * TARGET_MS || this.#slot > SLOTS / 2) this.flush();
+    while (this.#inFlight.length > MAX_IN_FLIGHT) await this.#inFlight[0];
+  }
+
+  /** Submits everything and waits until the GPU has done it. */
+  async finish(): Promise<void> {
+    this.flush();
+    await Promise.all(this.#inFlight);
+  }
+
+  /** Copies part of a buffer back. Waits for the work recorded before it. */
+  async read(view: View, bytes: number): Promise<ArrayBuffer> {
+    const staging = this.device.createBuffer({ label: 'readback', size: bytes, usage: 0x01 | 0x08 });
+    this.copy(view, { buffer: staging }, bytes);
+    this.flush();
+    await staging.mapAsync(0x01 /* GPUMapMode.READ */);
+    const copy = staging.getMappedRange().slice(0);
+    staging.destroy();
+    return copy;
+  }
+
+  /** Forgets cached bindings; call when buffers were destroyed. */
+  forgetBuffers(): void {
+    this.#groups.clear();
+  }
+
+  destroy(): void {
+    this.#uniforms.destroy();
+    this.#groups.clear();
+  }
+
+  #endPass(): void {
+    this.#pass?.end();
+    this.#pass = null;
+  }
+
+  #writeParams(kernel: Kernel, params: Record<string, number>, offset: number): void {
+    const view = new DataView(this.#staging, offset, SLOT);
+    kernel.params.forEach(({ name, type }, i) => {
+      const value = params[name];
+      if (value === undefined) throw new Error(`${kernel.name}: parameter ${name} is missing`);
+      if (type === 'f32') view.setFloat32(i * 4, value, true);
+      else if (type === 'i32') view.setInt32(i * 4, value, true);
+      else view.setUint32(i * 4, value, true);
+    });
+  }
+
+  #idOf(buffer: GPUBuffer): number {
+    let id = this.#bufferIds.get(buffer);
+    if (id === undefined) {
+      id = this.#nextBufferId++;
+      this.#bufferIds.set(buffer, id);
+    }
+    return id;
+  }
+
+  #bindGroup(kernel: Kernel, buffers: Record<string, View>): GPUBindGroup {
+    let key = `${kernel.id}`;
+    for (const { name, kind } of kernel.bindings) {
+      if (kind === 'uniform') continue;
+      const view = buffers[name];
+      if (!view) throw new Error(`${kernel.name}: buffer ${name} is missing`);
+      key += `|${this.#idOf(view.buffer)}:${view.offset ?? 0}:${view.size ?? ''}`;
+    }
+    let group = this.#groups.get(key);
+    if (!group) {
+      group = this.device.createBindGroup({
+        label: kernel.name,
+        layout: kernel.layout,
+        entries: kernel.bindings.map(({ index, name, kind }) => ({
+          binding: index,
+          resource: kind === 'uniform' ? { buffer: this.#uniforms, size: SLOT } : buffers[name],
+        })),
+      });
+      this.#groups.set(key, group);
+    }
+    return group;
+  }
+}

@@ -1,0 +1,77 @@
+/** Opening the GPU: which adapter it is, what it can do, and which tier of kernels to use on it. */
+import { GpuError } from './errors';
+import { type KernelProfile, profileFor } from './profile';
+
+export interface Gpu {
+  readonly device: GPUDevice;
+  readonly info: GPUAdapterInfo;
+  /** An adapter that computes on the CPU (SwiftShader, lavapipe, WARP). */
+  readonly isSoftware: boolean;
+  readonly profile: KernelProfile;
+  /** Resolves with a sentence when the device goes away for any reason but our own destroy(). */
+  readonly lost: Promise<string>;
+}
+
+export interface OpenOptions {
+  /** Limits to ask for instead of the adapter's own, e.g. to test small bindings. */
+  limits?: Record<string, number>;
+}
+
+const WANTED_LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupsPerDimension',
+] as const;
+
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render|warp|software/i;
+
+export function isSoftwareAdapter(info: GPUAdapterInfo): boolean {
+  return (
+    info.isFallbackAdapter === true ||
+    SOFTWARE.test(`${info.vendor} ${info.architecture} ${info.device} ${info.description}`)
+  );
+}
+
+/**
+ * Opens the best adapter with its own limits raised.
+ * @throws GpuError `no-webgpu`, `no-adapter` or `device-failed`
+ */
+export async function openGpu(api: GPU | undefined, options: OpenOptions = {}): Promise<Gpu> {
+  if (!api) {
+    throw new GpuError(
+      'no-webgpu',
+      'This browser has no WebGPU. Use Chrome or Edge 121 or newer over https or on localhost.',
+    );
+  }
+  const adapter = await api.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) {
+    throw new GpuError(
+      'no-adapter',
+      'WebGPU is here but offers no GPU. Turn on hardware acceleration in the browser settings and look at chrome://gpu.',
+    );
+  }
+  const limits: Record<string, number> = {};
+  for (const name of WANTED_LIMITS) {
+    const own = adapter.limits[name];
+    if (own !== undefined) limits[name] = own;
+  }
+  Object.assign(limits, options.limits);
+  const features = (['timestamp-query'] as GPUFeatureName[]).filter((f) => adapter.features.has(f));
+  let device: GPUDevice;
+  try {
+    device = await adapter.requestDevice({ requiredLimits: limits, requiredFeatures: features });
+  } catch (cause) {
+    throw new GpuError('device-failed', `The GPU could not be opened: ${(cause as Error).message}`, { cause });
+  }
+  const lost = device.lost.then((loss) =>
+    loss.reason === 'destroyed'
+      ? new Promise<string>(() => {})
+      : `The GPU was lost (${loss.message || 'no reason given'}). Close other programs that use it and load the model again.`,
+  );
+  const isSoftware = isSoftwareAdapter(adapter.info);
+  return { device, info: adapter.info, isSoftware, profile: profileFor(device, isSoftware), lost };
+}

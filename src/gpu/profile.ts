@@ -1,0 +1,42 @@
+/** Which tile shapes the kernels use on this device. */
+
+/**
+ * One tile of a matrix product: a workgroup makes `bm` x `bn` results, `bk` of the inner dimension at a time, and a
+ * thread makes `tm` x `tn` of them. All are multiples of 4.
+ */
+export interface MatmulTile {
+  bm: number;
+  bn: number;
+  bk: number;
+  tm: number;
+  tn: number;
+}
+
+export interface KernelProfile {
+  /** Capabilities in use, for people. */
+  readonly tier: string;
+  /** For products with many rows and columns. */
+  readonly large: MatmulTile;
+  /** For products that would leave most of the GPU idle with `large`, or where one side is narrow. */
+  readonly small: MatmulTile;
+  /** Queries (and keys) of one attention tile. */
+  readonly attentionTile: number;
+  /** Threads of row-wise kernels (norms, softmax, reductions). */
+  readonly rowThreads: number;
+}
+
+export function profileFor(device: GPUDevice, isSoftware: boolean): KernelProfile {
+  if (isSoftware) {
+    // Compile time grows with unrolled accumulators on the CPU, so tiles stay small.
+    const tile = { bm: 16, bn: 16, bk: 16, tm: 4, tn: 4 };
+    return { tier: 'f32', large: tile, small: tile, attentionTile: 16, rowThreads: 16 };
+  }
+  const roomy = device.limits.maxComputeInvocationsPerWorkgroup >= 256;
+  return {
+    tier: 'f32',
+    large: roomy ? { bm: 128, bn: 128, bk: 16, tm: 8, tn: 8 } : { bm: 64, bn: 64, bk: 16, tm: 8, tn: 8 },
+    small: { bm: 32, bn: 32, bk: 16, tm: 4, tn: 4 },
+    attentionTile: 32,
+    rowThreads: 128,
+  };
+}

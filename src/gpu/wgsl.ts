@@ -1,0 +1,80 @@
+/**
+ * A very small preprocessor for .wgsl files, written as comments so that the files stay ordinary WGSL for editors:
+ *
+ *   //#include NAME          the text of shaders/lib/NAME.wgsl
+ *   //#if FLAG ... //#else ... //#endif    (nestable)
+ *
+ * plus constants, which become `const NAME = VALUE;` lines at the top.
+ */
+import accumulate from '../../shaders/lib/accumulate.wgsl?raw';
+import attentionTile from '../../shaders/lib/attention_tile.wgsl?raw';
+import log1p from '../../shaders/lib/log1p.wgsl?raw';
+import reduce from '../../shaders/lib/reduce.wgsl?raw';
+import weight from '../../shaders/lib/weight.wgsl?raw';
+
+const INCLUDES: Record<string, string> = { accumulate, attention_tile: attentionTile, log1p, reduce, weight };
+
+export type Constants = Record<string, number>;
+
+/** Expands includes and conditions. Throws on an unknown include or an unbalanced condition. */
+export function preprocess(source: string, flags: ReadonlySet<string>, constants: Constants): string {
+  const out: string[] = [];
+  for (const [name, value] of Object.entries(constants)) out.push(`const ${name} = ${value}u;`);
+  expand(source, flags, out);
+  return out.join('\n');
+}
+
+function expand(source: string, flags: ReadonlySet<string>, out: string[]): void {
+  const active: boolean[] = [true];
+  for (const line of source.split('\n')) {
+    const directive = /^\s*\/\/#(\w+)\s*(\w*)/.exec(line);
+    if (!directive) {
+      if (active.at(-1)) out.push(line);
+      continue;
+    }
+    const [, verb, word] = directive;
+    if (verb === 'if') active.push(active.at(-1)! && flags.has(word));
+    else if (verb === 'else') active.push(!active.pop() && active.at(-1)!);
+    else if (verb === 'endif') active.pop();
+    else if (verb === 'include') {
+      if (!active.at(-1)) continue;
+      const text = INCLUDES[word];
+      if (text === undefined) throw new Error(`unknown include ${word}`);
+      expand(text, flags, out);
+    } else throw new Error(`unknown directive //#${verb}`);
+  }
+  if (active.length !== 1) throw new Error('unbalanced //#if');
+}
+
+export interface Binding {
+  index: number;
+  name: string;
+  kind: 'uniform' | 'read' | 'read_write';
+}
+
+/** The bindings that a (preprocessed) module declares in group 0, by index. */
+export function parseBindings(code: string): Binding[] {
+  const bindings: Binding[] = [];
+  const pattern = /@group\(0\)\s*@binding\((\d+)\)\s*var<(\w+)(?:,\s*(\w+))?>\s+(\w+)/g;
+  for (const [, index, space, access, name] of code.matchAll(pattern)) {
+    const kind = space === 'uniform' ? 'uniform' : access === 'read_write' ? 'read_write' : 'read';
+    bindings.push({ index: Number(index), name, kind });
+  }
+  return bindings;
+}
+
+export interface ParamField {
+  name: string;
+  type: 'u32' | 'f32' | 'i32';
+}
+
+/** The fields of `struct Params`, all of four bytes, in order. */
+export function parseParams(code: string): ParamField[] {
+  const body = /struct Params\s*\{([^}]*)\}/.exec(code)?.[1];
+  if (body === undefined) return [];
+  const fields: ParamField[] = [];
+  for (const [, name, type] of body.matchAll(/(\w+)\s*:\s*(u32|f32|i32)\s*,/g)) {
+    fields.push({ name, type: type as ParamField['type'] });
+  }
+  return fields;
+}

@@ -1,0 +1,137 @@
+/**
+ * Final norm, head and ORPO loss without a logits tensor: one tile of logits at a time, made twice. The first round
+ * folds tiles into a log-sum-exp per row; then every pair's loss and every entry's weight are known; the second round
+ * makes each tile again, turns it into its gradient and multiplies it back through the head.
+ */
+import type { Pack } from '../data/packing';
+import type { Commands, View } from '../gpu/commands';
+import type { Memory } from '../gpu/memory';
+import type { KernelProfile } from '../gpu/profile';
+import { columnMean, entryLogits, type LogitsTile, logitsGradient, rowMeanLogit, rowStats } from '../ops/logits';
+import { MatmulOps, type Rows } from '../ops/matmul';
+import { orpoLoss } from '../ops/orpo_loss';
+import { rmsNorm, rmsNormBackward } from '../ops/rmsnorm';
+import type { LlamaConfig } from './config';
+import { headTile, type PackCapacity } from './plan';
+import type { Weights } from './weights';
+
+export class HeadRunner {
+  readonly #cmd: Commands;
+  readonly #profile: KernelProfile;
+  readonly #config: LlamaConfig;
+  readonly #weights: Weights;
+  readonly #memory: Memory;
+  readonly #matmul: MatmulOps;
+  readonly #tile: { rows: number; columns: number };
+  #meanReady = false;
+
+  constructor(
+    cmd: Commands,
+    profile: KernelProfile,
+    config: LlamaConfig,
+    weights: Weights,
+    memory: Memory,
+    capacity: PackCapacity,
+  ) {
+    this.#cmd = cmd;
+    this.#profile = profile;
+    this.#config = config;
+    this.#weights = weights;
+    this.#memory = memory;
+    this.#matmul = new MatmulOps(cmd, profile);
+    this.#tile = headTile(config, capacity.rows);
+  }
+
+  /** Losses of the pack's pairs into pack.results, entry weights into head.weights. */
+  async forward(pack: Pack): Promise<void> {
+    const view = this.#view;
+    if (!this.#meanReady) {
+      columnMean(this.#cmd, this.#weights.head, view('head.mean'));
+      this.#meanReady = true;
+    }
+    rmsNorm(this.#cmd, this.#profile, this.#normArgs(pack), view('head.normed'));
+    for (const tile of this.#tiles(pack)) {
+      this.#logits(tile);
+      rowStats(this.#cmd, this.#profile, tile, view('head.stats'));
+      await this.#cmd.breathe();
+    }
+    const entries = view('pack.entries');
+    const hidden = view('head.normed');
+    entryLogits(this.#cmd, this.#profile, this.#weights.head, entries, pack.entries, hidden, view('head.z'));
+    rowMeanLogit(this.#cmd, this.#profile, pack.rows, this.#config.hiddenSize, {
+      hidden,
+      mean: view('head.mean'),
+      sides: view('pack.sides'),
+      row_logits: view('head.logits'),
+    });
+    orpoLoss(this.#cmd, this.#profile, pack.pairs, {
+      entries,
+      pairs: view('pack.pairs'),
+      stats: view('head.stats'),
+      z: view('head.z'),
+      row_logits: view('head.logits'),
+      weights: view('head.weights'),
+      results: view('pack.results'),
+    });
+  }
+
+  /** grad.hidden becomes the gradient of the last layer's output. Needs `forward` of the same pack. */
+  async backward(pack: Pack): Promise<void> {
+    const view = this.#view;
+    const grad: Rows = { view: view('head.grad'), ld: this.#config.hiddenSize };
+    const tiles = [...this.#tiles(pack)];
+    for (const tile of tiles) {
+      // A single tile still holds its logits from the forward.
+      if (tiles.length > 1) this.#logits(tile);
+      logitsGradient(this.#cmd, this.#profile, tile, {
+        stats: view('head.stats'),
+        entries: view('pack.entries'),
+        weights: view('head.weights'),
+        row_entries: view('pack.rowEntries'),
+      });
+      this.#matmul.backward(
+        this.#weights.head,
+        tile.rows,
+        { view: tile.view, ld: tile.ld },
+        { ...grad, offset: tile.firstRow * grad.ld },
+        { accumulate: tile.firstColumn > 0 },
+        [tile.firstColumn, tile.firstColumn + tile.columns],
+      );
+      await this.#cmd.breathe();
+    }
+    const hidden = view('grad.hidden');
+    this.#cmd.clear({ ...hidden, size: pack.tokens * this.#config.hiddenSize * 4 });
+    rmsNormBackward(this.#cmd, this.#profile, this.#normArgs(pack), grad.view, hidden);
+  }
+
+  readonly #view = (name: string): View => ({ buffer: this.#memory.get(name) });
+
+  #normArgs(pack: Pack) {
+    const { hiddenSize: hidden, rmsNormEps: eps, layers } = this.#config;
+    const gain = this.#weights.get('model.norm.weight').parts[0].data;
+    return { x: this.#view(`hidden.${layers}`), gain, rows: pack.rows, hidden, eps, gather: this.#view('pack.rows') };
+  }
+
+  #logits(tile: LogitsTile): void {
+    const { hiddenSize } = this.#config;
+    this.#matmul.forward(
+      this.#weights.head,
+      tile.rows,
+      { view: this.#view('head.normed'), ld: hiddenSize, offset: tile.firstRow * hiddenSize },
+      { view: tile.view, ld: tile.ld },
+      {},
+      [tile.firstColumn, tile.firstColumn + tile.columns],
+    );
+  }
+
+  *#tiles(pack: Pack): Generator<LogitsTile> {
+    const { vocabSize } = this.#config;
+    for (let firstRow = 0; firstRow < pack.rows; firstRow += this.#tile.rows) {
+      const rows = Math.min(this.#tile.rows, pack.rows - firstRow);
+      for (let firstColumn = 0; firstColumn < vocabSize; firstColumn += this.#tile.columns) {
+        const columns = Math.min(this.#tile.columns, vocabSize - firstColumn);
+        yield { view: this.#view('head.tile'), ld: this.#tile.columns, rows, firstRow, columns, firstColumn };
+      }
+    }
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * The one table of GPU memory: what a model and a training run will allocate, worked out from sizes alone. The page
+ * shows it before anything is downloaded; the engine allocates exactly these buffers.
+ */
+import { type BufferSpec, bufferSpec } from '../gpu/memory';
+import { partialCount } from '../ops/gradient_norm';
+import type { WeightFormat } from '../ops/weight';
+import type { Optimizer } from '../train/hparams';
+import { type LlamaConfig, projectionShapes } from './config';
+import type { LoraLayout } from './lora';
+
+export interface DeviceLimits {
+  maxBufferSize: number;
+  maxStorageBufferBindingSize: number;
+}
+
+const bindingLimit = (limits: DeviceLimits) => Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
+
+/** Largest slab of adapter values, in bytes. */
+export const slabLimit = (limits: DeviceLimits): number => Math.min(bindingLimit(limits), 2 ** 27);
+
+const BITS: Record<WeightFormat, number> = { F32: 32, BF16: 16, F16: 16, NF4: 4 };
+
+export interface WeightTable {
+  name: string;
+  rows: number;
+  columns: number;
+  format: WeightFormat;
+}
+
+/** Names and shapes of every matrix and norm that goes to the GPU. */
+export function weightTables(c: LlamaConfig, formatOf: (name: string) => WeightFormat): WeightTable[] {
+  const tables: WeightTable[] = [];
+  const add = (name: string, rows: number, columns: number, format = formatOf(name)) =>
+    tables.push({ name, rows, columns, format });
+  add('model.embed_tokens.weight', c.vocabSize, c.hiddenSize);
+  for (let i = 0; i < c.layers; i++) {
+    const layer = `model.layers.${i}`;
+    add(`${layer}.input_layernorm.weight`, 1, c.hiddenSize, 'F32');
+    for (const [module, [rows, columns]] of Object.entries(projectionShapes(c))) {
+      const inside = module.endsWith('_proj') && 'qkvo'.includes(module[0]) ? 'self_attn' : 'mlp';
+      add(`${layer}.${inside}.${module}.weight`, rows, columns);
+    }
+    add(`${layer}.post_attention_layernorm.weight`, 1, c.hiddenSize, 'F32');
+  }
+  add('model.norm.weight', 1, c.hiddenSize, 'F32');
+  if (!c.tieWordEmbeddings) add('lm_head.weight', c.vocabSize, c.hiddenSize);
+  return tables;
+}
+
+/** Rows of each part of a matrix, so that no part exceeds what may be bound. */
+export function partRows(table: WeightTable, limits: DeviceLimits): number[] {
+  const perRow = (table.columns * BITS[table.format]) / 8;
+  // A multiple of 4, since kernels read four results at a time.
+  const most = Math.floor(bindingLimit(limits) / perRow / 4) * 4;
+  const parts: number[] = [];
+  for (let left = table.rows; left > 0; left -= most) parts.push(Math.min(left, most));
+  return parts;
+}
+
+export const NF4_TABLE = 272;
+
+/** Words of the scales buffer of an NF4 matrix: map, code, nested scales, absmax codes (lib/weight.wgsl). */
+export function scaleWords(elements: number, nested: boolean): number {
+  const blocks = Math.ceil(elements / 64);
+  return nested ? NF4_TABLE + Math.ceil(blocks / 256) + Math.ceil(blocks / 4) : NF4_TABLE + blocks;
+}
+
+export function weightSpecs(
+  tables: readonly WeightTable[],
+  limits: DeviceLimits,
+  nested: (name: string) => boolean = () => true,
+): BufferSpec[] {
+  return tables.flatMap((table) => {
+    const perRow = (table.columns * BITS[table.format]) / 8;
+    const parts = partRows(table, limits).map((rows, i) => bufferSpec(`${table.name}#${i}`, 'weights', rows * perRow));
+    if (table.format !== 'NF4') return parts;
+    const words = scaleWords(table.rows * table.columns, nested(table.name));
+    return [...parts, bufferSpec(`${table.name}.scales`, 'weights', words * 4)];
+  });
+}
+
+/** Most that one packed pass may hold. */
+export interface PackCapacity {
+  tokens: number;
+  rows: number;
+  entries: number;
+  tiles: number;
+  pairs: number;
+  /** Longest single sequence. */
+  positions: number;
+}
+
+export interface RunOptions {
+  optim: Optimizer;
+  gradient_checkpointing: boolean;
+}
+
+/** Rows and vocabulary columns of one tile of logits. */
+export function headTile(c: LlamaConfig, rows: number): { rows: number; columns: number } {
+  const tileRows = Math.min(rows, 1024);
+  const vocab = Math.ceil(c.vocabSize / 4) * 4;
+  return { rows: tileRows, columns: Math.min(vocab, 8192) };
+}
+
+/** Widths of the values that one layer keeps per token, in f32. */
+export function layerWidths(c: LlamaConfig, lora: LoraLayout): Record<string, number> {
+  const groups = lora.layers[0] ?? {};
+  return {
+    normed: c.hiddenSize,
+    qkv: (c.heads + 2 * c.kvHeads) * c.headDim,
+    attn: c.heads * c.headDim,
+    lse: c.heads,
+    mid: c.hiddenSize,
+    normedMid: c.hiddenSize,
+    gateUp: 2 * c.intermediateSize,
+    act: c.intermediateSize,
+    uQkv: groups.qkv?.width ?? 0,
+    uO: groups.o?.width ?? 0,
+    uGateUp: groups.gateUp?.width ?? 0,
+    uDown: groups.down?.width ?? 0,
+  };
+}
+
+/** Every buffer of a run beside the weights. */
+export function runSpecs(c: LlamaConfig, lora: LoraLayout, capacity: PackCapacity, options: RunOptions): BufferSpec[] {
+  const { tokens, rows, entries, tiles, pairs, positions } = capacity;
+  const specs: BufferSpec[] = [];
+  const add = (name: string, group: BufferSpec['group'], values: number) =>
+    specs.push(bufferSpec(name, group, values * 4));
+
+  lora.slabs.forEach((length, i) => {
+    add(`lora.param.${i}`, 'lora', length);
+    add(`lora.grad.${i}`, 'lora', length);
+    add(`lora.m.${i}`, 'moments', length);
+    add(`lora.v.${i}`, 'moments', length);
+  });
+  for (let i = 0; i <= c.layers; i++) add(`hidden.${i}`, 'checkpoints', tokens * c.hiddenSize);
+  const kept = options.gradient_checkpointing ? 1 : c.layers;
+  const widths = layerWidths(c, lora);
+  for (let i = 0; i < kept; i++) {
+    for (const [name, width] of Object.entries(widths)) add(`act.${i}.${name}`, 'activations', tokens * width);
+  }
+  add('grad.hidden', 'activations', tokens * c.hiddenSize);
+  add('grad.normed', 'activations', tokens * c.hiddenSize);
+  add('grad.attn', 'activations', tokens * widths.attn);
+  add('grad.qkv', 'activations', tokens * widths.qkv);
+  add('grad.u', 'activations', tokens * Math.max(widths.uQkv, widths.uO, widths.uGateUp, widths.uDown));
+  add('delta', 'activations', tokens * c.heads);
+
+  const tile = headTile(c, rows);
+  add('head.tile', 'head', tile.rows * tile.columns);
+  add('head.normed', 'head', rows * c.hiddenSize);
+  add('head.grad', 'head', rows * c.hiddenSize);
+  add('head.stats', 'head', rows * 2);
+  add('head.logits', 'head', rows * 2);
+  add('head.z', 'head', entries);
+  add('head.weights', 'head', entries);
+  add('head.mean', 'head', c.hiddenSize);
+
+  add('pack.ids', 'other', tokens);
+  add('pack.positions', 'other', tokens);
+  add('pack.tiles', 'other', tiles * 8);
+  add('pack.rows', 'other', rows);
+  add('pack.sides', 'other', rows);
+  add('pack.rowEntries', 'other', rows + 1);
+  add('pack.entries', 'other', entries * 4);
+  add('pack.pairs', 'other', pairs * 8);
+  add('pack.results', 'other', pairs * 8);
+  add('rope.table', 'other', positions * c.headDim);
+  add('norm.partials', 'other', partialCount(lora.slabs));
+  add('norm.result', 'other', 4);
+  return specs;
+}

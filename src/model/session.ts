@@ -1,0 +1,120 @@
+/** A model on the GPU with an adapter and the buffers of a run: forward and backward of one pack at a time. */
+import type { Pack } from '../data/packing';
+import type { Commands } from '../gpu/commands';
+import type { Gpu } from '../gpu/device';
+import { Memory } from '../gpu/memory';
+import { embedding } from '../ops/embedding';
+import type { LlamaConfig } from './config';
+import { HeadRunner } from './head';
+import { LayerRunner } from './layer';
+import type { LoraLayout } from './lora';
+import { type PackCapacity, type RunOptions, runSpecs } from './plan';
+import { ropeTable } from './rope';
+import type { Weights } from './weights';
+
+/** Frozen weights in GPU memory, and the queue that everything on this device shares. */
+export interface LoadedModel {
+  gpu: Gpu;
+  cmd: Commands;
+  config: LlamaConfig;
+  weights: Weights;
+  weightMemory: Memory;
+}
+
+/** Numbers of one pair, as the loss kernel leaves them (ops/orpo_loss). */
+export interface PairLoss {
+  nllSum: number;
+  logpChosen: number;
+  logpRejected: number;
+  logOdds: number;
+  logOddsRatio: number;
+  logitsChosenSum: number;
+  logitsRejectedSum: number;
+}
+
+export class Session {
+  readonly model: LoadedModel;
+  readonly lora: LoraLayout;
+  readonly memory: Memory;
+  readonly capacity: PackCapacity;
+  readonly #layers: LayerRunner;
+  readonly #head: HeadRunner;
+
+  private constructor(
+    model: LoadedModel,
+    lora: LoraLayout,
+    capacity: PackCapacity,
+    memory: Memory,
+    options: RunOptions,
+  ) {
+    const { cmd, gpu, config, weights } = model;
+    this.model = model;
+    this.lora = lora;
+    this.capacity = capacity;
+    this.memory = memory;
+    const recompute = options.gradient_checkpointing;
+    this.#layers = new LayerRunner(cmd, gpu.profile, config, weights, lora, memory, recompute);
+    this.#head = new HeadRunner(cmd, gpu.profile, config, weights, memory, capacity);
+  }
+
+  /** Allocates all buffers of a run. Throws GpuError `out-of-memory` or `limits`; nothing stays allocated then. */
+  static async create(
+    model: LoadedModel,
+    lora: LoraLayout,
+    capacity: PackCapacity,
+    options: RunOptions,
+  ): Promise<Session> {
+    const memory = new Memory(model.gpu.device);
+    await memory.allocate(runSpecs(model.config, lora, capacity, options));
+    const table = ropeTable(model.config.rope, model.config.headDim, capacity.positions);
+    model.gpu.device.queue.writeBuffer(memory.get('rope.table'), 0, table);
+    return new Session(model, lora, capacity, memory, options);
+  }
+
+  /** Uploads a pack's tables. Throws RangeError when the pack exceeds the capacity. */
+  upload(pack: Pack): void {
+    for (const key of ['tokens', 'rows', 'entries', 'tiles', 'pairs'] as const) {
+      if (pack[key] > this.capacity[key]) {
+        throw new RangeError(`a pack of ${pack[key]} ${key} exceeds the planned ${this.capacity[key]}`);
+      }
+    }
+    const tables: [string, Uint32Array<ArrayBuffer>][] = [
+      ['pack.ids', pack.ids],
+      ['pack.positions', pack.positions],
+      ['pack.tiles', pack.tileTable],
+      ['pack.rows', pack.rowTokens],
+      ['pack.sides', pack.rowSides],
+      ['pack.rowEntries', pack.rowEntries],
+      ['pack.entries', pack.entryTable],
+      ['pack.pairs', pack.pairTable],
+    ];
+    for (const [name, data] of tables) this.model.cmd.upload({ buffer: this.memory.get(name) }, data);
+  }
+
+  /** Forward of an uploaded pack up to its pairs' losses. */
+  async forward(pack: Pack): Promise<void> {
+    const { cmd, gpu, config, weights } = this.model;
+    const view = (name: string) => ({ buffer: this.memory.get(name) });
+    embedding(cmd, gpu.profile, weights.embedding, view('pack.ids'), pack.tokens, view('hidden.0'));
+    for (let i = 0; i < config.layers; i++) {
+      this.#layers.forward(i, pack);
+      await cmd.breathe();
+    }
+    await this.#head.forward(pack);
+  }
+
+  /** Backward of the same pack into lora.grad.*, adding to what is there when `accumulate`. */
+  async backward(pack: Pack, accumulate: boolean): Promise<void> {
+    const { cmd, config } = this.model;
+    await this.#head.backward(pack);
+    for (let i = config.layers - 1; i >= 0; i--) {
+      this.#layers.backward(i, pack, accumulate, i > 0);
+      await cmd.breathe();
+    }
+  }
+
+  destroy(): void {
+    this.memory.destroy();
+    this.model.cmd.forgetBuffers();
+  }
+}

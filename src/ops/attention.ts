@@ -1,0 +1,89 @@
+/** Attention over packed runs, forward and backward, on fused rows [queries, keys, values]. */
+import forwardSource from '../../shaders/attention.wgsl?raw';
+import backwardKvSource from '../../shaders/attention_backward_kv.wgsl?raw';
+import backwardQSource from '../../shaders/attention_backward_q.wgsl?raw';
+import deltaSource from '../../shaders/attention_delta.wgsl?raw';
+import type { Commands, View } from '../gpu/commands';
+import type { KernelProfile } from '../gpu/profile';
+import { itemGroups } from './rows';
+
+export interface AttentionArgs {
+  /** f32 [tokens, (heads + 2 kvHeads) headDim], queries and keys already turned. */
+  qkv: View;
+  /** The pack's tile table (see data/packing). */
+  tiles: View;
+  tileCount: number;
+  tokens: number;
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  /** Mean number of keys that a query sees, for the cost estimate only. */
+  span: number;
+}
+
+function constants(profile: KernelProfile, headDim: number): Record<string, number> {
+  const tile = profile.attentionTile;
+  const dk = headDim % 16 === 0 ? 16 : headDim % 8 === 0 ? 8 : 4;
+  return { TILE: tile, HEAD_DIM: headDim, DK: dk, BM: tile, BN: tile, BK: dk, TM: 4, TN: 4 };
+}
+
+const params = (a: AttentionArgs) => ({
+  heads: a.heads,
+  kv_heads: a.kvHeads,
+  ld: (a.heads + 2 * a.kvHeads) * a.headDim,
+  scale: 1 / Math.sqrt(a.headDim),
+});
+
+const cost = (a: AttentionArgs, products: number) => 2 * products * a.tokens * a.span * a.heads * a.headDim;
+
+/** out [tokens, heads headDim] and lse [tokens, heads]. */
+export function attention(cmd: Commands, profile: KernelProfile, a: AttentionArgs, out: View, lse: View): void {
+  cmd.dispatch(
+    { name: 'attention', source: forwardSource, constants: constants(profile, a.headDim) },
+    { qkv: a.qkv, tiles: a.tiles, out, lse },
+    params(a),
+    [a.tileCount, a.heads],
+    cost(a, 2),
+  );
+}
+
+export interface AttentionGradients {
+  out: View;
+  lse: View;
+  dOut: View;
+  /** Scratch, f32 [tokens, heads]. */
+  delta: View;
+  /** Result, laid out as qkv. */
+  dQkv: View;
+}
+
+export function attentionBackward(
+  cmd: Commands,
+  profile: KernelProfile,
+  a: AttentionArgs,
+  g: AttentionGradients,
+): void {
+  const rows = a.tokens * a.heads;
+  cmd.dispatch(
+    { name: 'attention delta', source: deltaSource },
+    { out: g.out, d_out: g.dOut, delta: g.delta },
+    { count: rows, head_dim: a.headDim },
+    itemGroups(rows),
+    2 * rows * a.headDim,
+  );
+  const views = { qkv: a.qkv, tiles: a.tiles, d_out: g.dOut, lse: g.lse, delta: g.delta, d_qkv: g.dQkv };
+  cmd.dispatch(
+    { name: 'attention backward q', source: backwardQSource, constants: constants(profile, a.headDim) },
+    views,
+    params(a),
+    [a.tileCount, a.heads],
+    cost(a, 3),
+  );
+  cmd.dispatch(
+    { name: 'attention backward kv', source: backwardKvSource, constants: constants(profile, a.headDim) },
+    views,
+    params(a),
+    [a.tileCount, a.kvHeads],
+    cost(a, 4),
+  );
+}

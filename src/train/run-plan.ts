@@ -1,0 +1,64 @@
+/** Everything about a run that is known before it starts: steps, passes, sizes, memory. */
+import { evalSteps, planBatches, type StepPlan, warmupSteps } from '../data/sampler';
+import type { TokenizedPair } from '../data/types';
+import type { BufferSpec } from '../gpu/memory';
+import type { LlamaConfig } from '../model/config';
+import { type LoraLayout, loraLayout } from '../model/lora';
+import { type DeviceLimits, type PackCapacity, runSpecs, slabLimit } from '../model/plan';
+import { TrainingError } from './errors';
+import type { HParams } from './hparams';
+import { passCapacity, type ShapedPair, shapePairs, tokenBudget } from './passes';
+
+/** Tokens of one pass unless a single pair is longer: enough to fill a GPU, small enough for a laptop's memory. */
+export const DEFAULT_TOKEN_BUDGET = 4096;
+
+export interface TrainingPlan {
+  hparams: HParams;
+  steps: StepPlan[];
+  warmup: number;
+  evalEvery: number;
+  train: ShapedPair[];
+  evaluation: ShapedPair[];
+  budget: number;
+  capacity: PackCapacity;
+  lora: LoraLayout;
+  /** Every buffer of the run beside the weights. */
+  buffers: BufferSpec[];
+}
+
+/**
+ * @param tile tokens of an attention tile on the device that will run it
+ * @throws TrainingError when there is nothing to train on
+ */
+export function planTraining(
+  config: LlamaConfig,
+  limits: DeviceLimits,
+  tile: number,
+  hparams: HParams,
+  trainPairs: readonly TokenizedPair[],
+  evalPairs: readonly TokenizedPair[],
+  mostTokens = DEFAULT_TOKEN_BUDGET,
+): TrainingPlan {
+  if (trainPairs.length === 0) {
+    throw new TrainingError('no-pairs', 'There are no pairs to train on. Load a file with usable pairs first.');
+  }
+  const steps = planBatches(trainPairs.length, hparams);
+  const train = shapePairs(trainPairs, hparams.nll_on_prompt, tile);
+  const evaluation = shapePairs(evalPairs, hparams.nll_on_prompt, tile);
+  const budget = tokenBudget(steps, train, mostTokens);
+  const capacity = passCapacity(steps, train, evaluation, hparams, budget);
+  const lora = loraLayout(config, hparams, slabLimit(limits));
+  const buffers = runSpecs(config, lora, capacity, hparams);
+  return {
+    hparams,
+    steps,
+    warmup: warmupSteps(steps.length, hparams),
+    evalEvery: evalSteps(steps.length, hparams),
+    train,
+    evaluation,
+    budget,
+    capacity,
+    lora,
+    buffers,
+  };
+}

@@ -1,0 +1,184 @@
+/** The training loop: TRL's steps and metrics on packed passes. */
+import { packPairs } from '../data/packing';
+import { evaluatesAfter } from '../data/sampler';
+import type { PairLoss, Session } from '../model/session';
+import { PAIR_RESULT } from '../ops/orpo_loss';
+import { TrainingError } from './errors';
+import { meanMetrics, microBatchMetrics, type PairMetrics } from './metrics';
+import { optimizerStep } from './optimizer';
+import { evalBatches, type PassPair, type ShapedPair, splitPasses } from './passes';
+import type { EvalRecord, OrpoMetrics, StepRecord } from './records';
+import type { TrainingPlan } from './run-plan';
+import { lrFactor } from './schedule';
+
+const RESULT_BYTES = PAIR_RESULT.length * 4;
+
+export interface TrainerEvents {
+  onStep?(record: StepRecord, pairs: number, tokens: number): void;
+  onEval?(record: EvalRecord): void;
+  onActivity?(activity: string): void;
+}
+
+export interface RunOptions {
+  /** Stop after this many optimizer steps; the schedule stays that of the whole run. */
+  maxSteps?: number;
+  /** Aborting ends the run after the step in work. */
+  signal?: AbortSignal;
+}
+
+/** A step's numbers on their way back from the GPU. */
+interface PendingStep {
+  staging: GPUBuffer;
+  order: PassPair[];
+  index: number;
+  learningRate: number;
+}
+
+const IN_FLIGHT = 2;
+
+export class Trainer {
+  readonly session: Session;
+  readonly plan: TrainingPlan;
+  readonly events: TrainerEvents;
+  readonly log: StepRecord[] = [];
+  readonly evalLog: EvalRecord[] = [];
+  /** Optimizer steps done. */
+  step = 0;
+
+  constructor(session: Session, plan: TrainingPlan, events: TrainerEvents = {}) {
+    this.session = session;
+    this.plan = plan;
+    this.events = events;
+  }
+
+  /**
+   * Trains from the next step on. Resolves to true when the whole run is done, false when it was stopped early.
+   * @throws TrainingError `non-finite` when a loss or gradient is not finite; the adapter is then that of the step before
+   */
+  async run(options: RunOptions = {}): Promise<boolean> {
+    const { steps, evalEvery } = this.plan;
+    const last = Math.min(steps.length, options.maxSteps ?? steps.length);
+    const pending: PendingStep[] = [];
+    while (this.step < last && !options.signal?.aborted) {
+      pending.push(await this.#dispatchStep(this.step++));
+      if (pending.length >= IN_FLIGHT) await this.#finishStep(pending.shift()!);
+      if (this.plan.evaluation.length && evaluatesAfter(this.step, steps.length, evalEvery)) {
+        while (pending.length) await this.#finishStep(pending.shift()!);
+        await this.evaluate();
+      }
+    }
+    while (pending.length) await this.#finishStep(pending.shift()!);
+    return this.step >= steps.length;
+  }
+
+  /** Loss and metrics over the evaluation pairs (spec 3.6). */
+  async evaluate(): Promise<EvalRecord> {
+    this.events.onActivity?.('evaluating');
+    const { hparams, evaluation, budget } = this.plan;
+    const batches = evalBatches(evaluation.length, hparams.per_device_eval_batch_size);
+    const results: PairMetrics[][] = batches.map(() => []);
+    for (const pass of splitPasses(batches, evaluation, hparams.beta, budget)) {
+      await this.#forward(pass, evaluation);
+      const { cmd } = this.session.model;
+      const bytes = await cmd.read({ buffer: this.session.memory.get('pack.results') }, pass.length * RESULT_BYTES);
+      for (const [i, metrics] of readPairs(bytes, pass, evaluation).entries()) results[pass[i].micro].push(metrics);
+    }
+    const perBatch = results.map((pairs) => microBatchMetrics(pairs, hparams.beta));
+    const rowLoss = perBatch.reduce((sum, { loss }, i) => sum + loss * batches[i].length, 0);
+    const mean = meanMetrics(perBatch.map((b) => b.metrics));
+    const named = Object.fromEntries(Object.entries(mean).map(([key, value]) => [`eval_${key}`, value]));
+    const record = { step: this.step, eval_loss: rowLoss / evaluation.length, ...named } as EvalRecord;
+    this.evalLog.push(record);
+    this.events.onEval?.(record);
+    return record;
+  }
+
+  async #forward(pass: readonly PassPair[], rows: readonly ShapedPair[]) {
+    const { nll_on_prompt } = this.plan.hparams;
+    const tile = this.session.model.gpu.profile.attentionTile;
+    const pack = packPairs(
+      pass.map(({ row, scales }) => ({ ...rows[row], scales })),
+      nll_on_prompt,
+      tile,
+    );
+    this.session.upload(pack);
+    await this.session.forward(pack);
+    return pack;
+  }
+
+  async #dispatchStep(index: number): Promise<PendingStep> {
+    const { hparams, steps, train, budget, warmup } = this.plan;
+    const { model, memory } = this.session;
+    const passes = splitPasses(steps[index].micro, train, hparams.beta, budget);
+    const order = passes.flat();
+    const staging = model.gpu.device.createBuffer({
+      label: 'step results',
+      size: order.length * RESULT_BYTES + 16,
+      usage: 0x01 | 0x08 /* MAP_READ | COPY_DST */,
+    });
+    let done = 0;
+    for (const [i, pass] of passes.entries()) {
+      const pack = await this.#forward(pass, train);
+      await this.session.backward(pack, i > 0);
+      const bytes = pass.length * RESULT_BYTES;
+      model.cmd.copy({ buffer: memory.get('pack.results') }, { buffer: staging, offset: done }, bytes);
+      done += bytes;
+    }
+    const learningRate = hparams.learning_rate * lrFactor(hparams.lr_scheduler_type, index, warmup, steps.length);
+    optimizerStep(this.session, hparams, index + 1, learningRate);
+    model.cmd.copy({ buffer: memory.get('norm.result') }, { buffer: staging, offset: done }, 16);
+    model.cmd.flush();
+    return { staging, order, index, learningRate };
+  }
+
+  async #finishStep(pending: PendingStep): Promise<void> {
+    const { staging, order, index, learningRate } = pending;
+    const { hparams, steps, train } = this.plan;
+    await staging.mapAsync(0x01 /* READ */);
+    const bytes = staging.getMappedRange().slice(0);
+    staging.destroy();
+    const pairs = readPairs(bytes, order, train);
+    const [gradNorm] = new Float32Array(bytes, order.length * RESULT_BYTES, 2);
+    const micro = steps[index].micro.map((_, m) => pairs.filter((_, i) => order[i].micro === m));
+    const results = micro.map((group) => microBatchMetrics(group, hparams.beta));
+    const metrics: OrpoMetrics = meanMetrics(results.map((r) => r.metrics));
+    const record: StepRecord = {
+      step: index + 1,
+      epoch: steps[index].epoch,
+      loss: results.reduce((sum, r) => sum + r.loss, 0) / results.length,
+      grad_norm: gradNorm,
+      learning_rate: learningRate,
+      ...metrics,
+    };
+    if (!Number.isFinite(record.loss) || !Number.isFinite(gradNorm)) throw nonFinite(record, order, pairs);
+    this.log.push(record);
+    const tokens = order.reduce((sum, { row }) => sum + train[row].shape.tokens, 0);
+    this.events.onStep?.(record, order.length, tokens);
+  }
+}
+
+function readPairs(bytes: ArrayBuffer, order: readonly PassPair[], rows: readonly ShapedPair[]): PairMetrics[] {
+  const values = new Float32Array(bytes, 0, order.length * PAIR_RESULT.length);
+  return order.map(({ row }, i) => {
+    const at = i * PAIR_RESULT.length;
+    const named = Object.fromEntries(PAIR_RESULT.map((name, j) => [name, values[at + j]])) as unknown as PairLoss;
+    const { shape } = rows[row];
+    return {
+      ...named,
+      nllTokens: shape.nllTokens,
+      logitRows: { chosen: shape.chosenRows, rejected: shape.rejectedRows },
+    };
+  });
+}
+
+function nonFinite(record: StepRecord, order: readonly PassPair[], pairs: readonly PairMetrics[]): TrainingError {
+  const bad = order
+    .filter((_, i) => !Number.isFinite(pairs[i].nllSum + pairs[i].logOddsRatio))
+    .map(({ row }) => row + 1);
+  const where = bad.length ? `pair ${bad.join(', ')}` : 'the gradient';
+  return new TrainingError(
+    'non-finite',
+    `Step ${record.step}: ${where} gave a number that is not finite. The adapter was left as it was after step ` +
+      `${record.step - 1}. Lower learning_rate or raise warmup_steps, and look at that pair's text.`,
+  );
+}
