@@ -15,6 +15,8 @@ export interface MatmulTile {
 export interface KernelProfile {
   /** Capabilities in use, for people. */
   readonly tier: string;
+  /** Kernels without workgroup memory: for adapters that compute on the CPU, where barriers cost more than loads. */
+  readonly direct: boolean;
   /** For products with many rows and columns. */
   readonly large: MatmulTile;
   /** For products that would leave most of the GPU idle with `large`, or where one side is narrow. */
@@ -27,13 +29,14 @@ export interface KernelProfile {
 
 export function profileFor(device: GPUDevice, isSoftware: boolean): KernelProfile {
   if (isSoftware) {
-    // Compile time grows with unrolled accumulators on the CPU, so tiles stay small.
+    // A workgroup of one subgroup needs no real barrier on the CPU.
     const tile = { bm: 16, bn: 16, bk: 16, tm: 4, tn: 4 };
-    return { tier: 'f32', large: tile, small: tile, attentionTile: 16, rowThreads: 16 };
+    return { tier: 'f32', direct: true, large: tile, small: tile, attentionTile: 16, rowThreads: 4 };
   }
   const roomy = device.limits.maxComputeInvocationsPerWorkgroup >= 256;
   return {
     tier: 'f32',
+    direct: false,
     large: roomy ? { bm: 128, bn: 128, bk: 16, tm: 8, tn: 8 } : { bm: 64, bn: 64, bk: 16, tm: 8, tn: 8 },
     small: { bm: 32, bn: 32, bk: 16, tm: 4, tn: 4 },
     attentionTile: 32,

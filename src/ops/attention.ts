@@ -3,7 +3,9 @@ import forwardSource from '../../shaders/attention.wgsl?raw';
 import backwardKvSource from '../../shaders/attention_backward_kv.wgsl?raw';
 import backwardQSource from '../../shaders/attention_backward_q.wgsl?raw';
 import deltaSource from '../../shaders/attention_delta.wgsl?raw';
+import directSource from '../../shaders/attention_direct.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
+import type { KernelSpec } from '../gpu/kernels';
 import type { KernelProfile } from '../gpu/profile';
 import { itemGroups } from './rows';
 
@@ -27,6 +29,23 @@ function constants(profile: KernelProfile, headDim: number): Record<string, numb
   return { TILE: tile, HEAD_DIM: headDim, DK: dk, BM: tile, BN: tile, BK: dk, TM: 4, TN: 4 };
 }
 
+type Kind = 'FORWARD' | 'BACKWARD_Q' | 'BACKWARD_KV';
+const SOURCES: Record<Kind, string> = {
+  FORWARD: forwardSource,
+  BACKWARD_Q: backwardQSource,
+  BACKWARD_KV: backwardKvSource,
+};
+
+const kernel = (profile: KernelProfile, kind: Kind, headDim: number): KernelSpec =>
+  profile.direct
+    ? {
+        name: `attention direct ${kind}`,
+        source: directSource,
+        flags: [kind],
+        constants: { TILE: profile.attentionTile, HEAD_DIM: headDim },
+      }
+    : { name: `attention ${kind}`, source: SOURCES[kind], constants: constants(profile, headDim) };
+
 const params = (a: AttentionArgs) => ({
   heads: a.heads,
   kv_heads: a.kvHeads,
@@ -39,7 +58,7 @@ const cost = (a: AttentionArgs, products: number) => 2 * products * a.tokens * a
 /** out [tokens, heads headDim] and lse [tokens, heads]. */
 export function attention(cmd: Commands, profile: KernelProfile, a: AttentionArgs, out: View, lse: View): void {
   cmd.dispatch(
-    { name: 'attention', source: forwardSource, constants: constants(profile, a.headDim) },
+    kernel(profile, 'FORWARD', a.headDim),
     { qkv: a.qkv, tiles: a.tiles, out, lse },
     params(a),
     [a.tileCount, a.heads],
@@ -72,18 +91,6 @@ export function attentionBackward(
     2 * rows * a.headDim,
   );
   const views = { qkv: a.qkv, tiles: a.tiles, d_out: g.dOut, lse: g.lse, delta: g.delta, d_qkv: g.dQkv };
-  cmd.dispatch(
-    { name: 'attention backward q', source: backwardQSource, constants: constants(profile, a.headDim) },
-    views,
-    params(a),
-    [a.tileCount, a.heads],
-    cost(a, 3),
-  );
-  cmd.dispatch(
-    { name: 'attention backward kv', source: backwardKvSource, constants: constants(profile, a.headDim) },
-    views,
-    params(a),
-    [a.tileCount, a.kvHeads],
-    cost(a, 4),
-  );
+  cmd.dispatch(kernel(profile, 'BACKWARD_Q', a.headDim), views, params(a), [a.tileCount, a.heads], cost(a, 3));
+  cmd.dispatch(kernel(profile, 'BACKWARD_KV', a.headDim), views, params(a), [a.tileCount, a.kvHeads], cost(a, 4));
 }

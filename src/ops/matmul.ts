@@ -1,5 +1,6 @@
 /** Matrix products with frozen or trainable weights, in both directions, with LoRA in the epilogue. */
 import source from '../../shaders/matmul.wgsl?raw';
+import directSource from '../../shaders/matmul_direct.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
 import type { KernelProfile, MatmulTile } from '../gpu/profile';
 import { nestedParams, type Weight, type WeightPart, weightBindings, weightFlag } from './weight';
@@ -59,12 +60,19 @@ function dispatch(cmd: Commands, profile: KernelProfile, product: Product): void
   const v = lora?.v ?? NONE;
   const r = residual ?? NONE;
   cmd.dispatch(
-    {
-      name: `matmul ${flags.join(' ')}`,
-      source,
-      flags,
-      constants: { BM: tile.bm, BN: tile.bn, BK: tile.bk, TM: tile.tm, TN: tile.tn },
-    },
+    profile.direct
+      ? {
+          name: `matmul direct ${flags.join(' ')}`,
+          source: directSource,
+          flags,
+          constants: { THREADS_M: tile.bm / 4, THREADS_N: tile.bn / 4 },
+        }
+      : {
+          name: `matmul ${flags.join(' ')}`,
+          source,
+          flags,
+          constants: { BM: tile.bm, BN: tile.bn, BK: tile.bk, TM: tile.tm, TN: tile.tn },
+        },
     { x: x.view, ...weightBindings(weight, part), y: y.view, u: u.view, v: v.view, residual: r.view },
     {
       M: m,
