@@ -4,6 +4,7 @@ import { ConfirmDialog } from './components/ConfirmDialog';
 import { DropTarget } from './components/DropTarget';
 import { Rail } from './components/Rail';
 import { TopBar } from './components/TopBar';
+import { ViewHead } from './components/ViewHead';
 import { formatPercent } from './lib/format';
 import { busyState, useRun } from './store/run';
 import { type Step, useUi } from './store/ui';
@@ -36,6 +37,16 @@ function useTitle(step: Step): void {
   }, [title]);
 }
 
+function Opening() {
+  return (
+    <div className="view">
+      <div className="view-main">
+        <ViewHead title="Training" note="Loading the charts …" />
+      </div>
+    </div>
+  );
+}
+
 function View({ step }: { step: Step }) {
   switch (step) {
     case 'model':
@@ -46,7 +57,7 @@ function View({ step }: { step: Step }) {
       return <SettingsStep />;
     case 'train':
       return (
-        <Suspense fallback={<p className="view loading">Loading the charts …</p>}>
+        <Suspense fallback={<Opening />}>
           <TrainStep />
         </Suspense>
       );

@@ -16,7 +16,6 @@ interface Props {
   totalSteps: number;
 }
 
-const HEIGHT = 172;
 const colorOf = (color: number) => `var(--series-${color})`;
 
 function inWords({ title, about, series, format }: ChartDefinition, data: ChartData, totalSteps: number): string {
@@ -42,12 +41,13 @@ export const MetricChart = memo(function MetricChart(props: Props) {
   const { series, format, title, smoothed } = definition;
   const guide = definition.guide?.at({ max_grad_norm: maxGradNorm }) ?? null;
   const data = useChartData(definition, version, smoothing, beta, guide);
-  const [box, width] = useSize();
+  const [box, { width, height }] = useSize();
   const last = Math.max(totalSteps, data.lastStep, 2);
   const showRaw = smoothed && smoothing > 0 && data.rows.length > 2;
+  const empty = data.lastStep === 0;
   const few = data.rows.length < 3;
   const [low, high] = data.domain;
-  const guideShown = guide !== null && guide >= low && guide <= high;
+  const guideShown = !empty && guide !== null && guide >= low && guide <= high;
   const summary = inWords(definition, data, totalSteps);
 
   return (
@@ -65,17 +65,17 @@ export const MetricChart = memo(function MetricChart(props: Props) {
         </ul>
         <p className="visually-hidden">{summary}</p>
       </figcaption>
-      <div className="chart-box" ref={box} style={{ height: HEIGHT }}>
+      <div className="chart-box" ref={box}>
         {width > 40 && (
           <ComposedChart
             width={width}
-            height={HEIGHT}
+            height={height}
             data={data.rows}
             margin={{ top: 6, right: 10, bottom: 0, left: 0 }}
             role="application"
             aria-label={`${title}: arrow keys read the values`}
           >
-            <CartesianGrid vertical={false} stroke="var(--grid)" />
+            <CartesianGrid vertical={false} stroke="var(--grid)" syncWithTicks />
             <XAxis
               dataKey="step"
               type="number"
@@ -91,7 +91,8 @@ export const MetricChart = memo(function MetricChart(props: Props) {
               type="number"
               domain={data.domain}
               ticks={data.ticks}
-              tickFormatter={definition.tick ?? axisFormat(data.ticks)}
+              tickCount={data.ticks.length}
+              tickFormatter={empty ? () => '' : (definition.tick ?? axisFormat(data.ticks))}
               allowDataOverflow
               tick={{ fill: 'var(--muted)', fontSize: 11 }}
               tickLine={false}
@@ -157,7 +158,7 @@ export const MetricChart = memo(function MetricChart(props: Props) {
             />
           </ComposedChart>
         )}
-        {data.lastStep === 0 && <p className="chart-empty">{definition.about}</p>}
+        {empty && <p className="chart-empty">{definition.about}</p>}
       </div>
     </figure>
   );

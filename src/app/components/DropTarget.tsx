@@ -43,12 +43,12 @@ export function DropTarget() {
   return (
     <div className="drop-overlay" aria-hidden="true">
       <div className={over === 'train' ? 'drop-half over' : 'drop-half'} data-drop="train">
-        <Glyph name="upload" />
+        <Glyph name="upload" className="drop-icon" />
         <strong>Training pairs</strong>
         <span>drop here to train on this file</span>
       </div>
       <div className={over === 'eval' ? 'drop-half small over' : 'drop-half small'} data-drop="eval">
-        <Glyph name="upload" />
+        <Glyph name="upload" className="drop-icon" />
         <strong>Held-out pairs</strong>
         <span>drop here to evaluate on it</span>
       </div>

@@ -34,11 +34,10 @@ function LoadProgress({ title }: { title: string }) {
   );
 }
 
-function Stored({ offer }: { offer: ModelOffer }) {
-  if (offer.storedBytes >= offer.downloadBytes) return <Badge tone="good">Stored in this browser</Badge>;
-  if (offer.storedBytes > 0)
-    return <Badge tone="accent">{formatPercent(offer.storedBytes / offer.downloadBytes)} stored</Badge>;
-  return <Badge>Not stored yet</Badge>;
+function storedText(offer: ModelOffer): string {
+  if (offer.storedBytes >= offer.downloadBytes) return 'stored in this browser';
+  if (offer.storedBytes > 0) return `${formatPercent(offer.storedBytes / offer.downloadBytes)} stored`;
+  return 'not stored yet';
 }
 
 export function ModelCard({ offer }: { offer: ModelOffer }) {
@@ -80,7 +79,7 @@ export function ModelCard({ offer }: { offer: ModelOffer }) {
         <LoadProgress title={offer.title} />
       ) : (
         <div className="card-foot">
-          <Stored offer={offer} />
+          <span className={stored ? 'fine good-text grow' : 'fine grow'}>{storedText(offer)}</span>
           <div className="actions">
             {offer.storedBytes > 0 && (
               <IconButton
@@ -96,7 +95,7 @@ export function ModelCard({ offer }: { offer: ModelOffer }) {
               aria-label={loaded ? `${offer.title} is loaded` : `Load ${offer.title}`}
               onClick={() => void loadModel(offer.id)}
             >
-              {loaded ? 'In use' : stored ? 'Load' : `Download ${formatBytes(offer.downloadBytes - offer.storedBytes)}`}
+              {loaded ? 'In use' : stored ? 'Load' : offer.storedBytes > 0 ? 'Go on loading' : 'Download'}
             </Button>
           </div>
         </div>

@@ -13,20 +13,19 @@ export function Presets() {
         const changed = chosen ? changedKeys(hparams, preset.hparams).length : 0;
         return (
           <label key={preset.id} className={chosen ? 'card preset chosen' : 'card preset'}>
-            <span className="spread">
-              <span>
-                <input
-                  type="radio"
-                  name="preset"
-                  value={preset.id}
-                  checked={chosen}
-                  onChange={() => choosePreset(preset.id)}
-                />{' '}
-                <strong>{preset.title}</strong>
-              </span>
-              {changed > 0 && <Badge tone="accent">{changed} changed</Badge>}
+            <span>
+              <input
+                type="radio"
+                name="preset"
+                value={preset.id}
+                checked={chosen}
+                onChange={() => choosePreset(preset.id)}
+              />{' '}
+              <strong>{preset.title}</strong>
             </span>
-            <span className="preset-facts number">{preset.facts}</span>
+            <span className="preset-facts number">
+              {preset.facts} {changed > 0 && <Badge tone="accent">{changed} changed</Badge>}
+            </span>
             <span className="fine">{preset.about}</span>
           </label>
         );

@@ -26,10 +26,11 @@ function BeforeStart() {
     );
   }
   if (problem) return <PlanMessages blockers={[problem]} warnings={[]} />;
-  if (plan && plan.blockers.length + plan.warnings.length > 0) {
+  // Warnings stand beside, in the plan; only what holds the run back is said here as well.
+  if (plan && plan.blockers.length > 0) {
     return (
       <div className="with-link">
-        <PlanMessages blockers={plan.blockers} warnings={plan.warnings} />
+        <PlanMessages blockers={plan.blockers} warnings={[]} />
         <Button onClick={() => goTo('settings')}>Change settings</Button>
       </div>
     );

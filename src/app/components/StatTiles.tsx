@@ -14,6 +14,7 @@ interface Tile {
   note: string;
 }
 
+const signed = (whole: number): string => (whole > 0 ? `+${whole}` : `${whole}`.replace('-', '−'));
 const moodOf = (change: number, better: 'up' | 'down'): Mood =>
   Math.abs(change) < 1e-9 ? 'plain' : change > 0 === (better === 'up') ? 'good' : 'bad';
 
@@ -22,8 +23,11 @@ function trainTile(label: string, values: number[], better: 'up' | 'down', perce
   const format = percent ? (value: number) => formatPercent(value) : formatMetric;
   const change = now - start;
   const heldOut = held.at(-1);
+  const heldChange = heldOut === undefined ? 0 : heldOut - held[0];
   const heldText =
-    heldOut === undefined ? '' : `held out ${format(heldOut)}${held.length > 1 ? `, from ${format(held[0])}` : ''}`;
+    heldOut === undefined
+      ? ''
+      : `held out ${format(heldOut)}${held.length > 1 ? ` (${percent ? signed(Math.round(heldChange * 100)) : formatChange(heldChange)})` : ''}`;
   const none = Number.isNaN(now);
   const many = values.length >= 2;
   return {

@@ -47,10 +47,10 @@ export function clearMetrics(): void {
   changed();
 }
 
-const subscribe = (listener: () => void) => {
+export const subscribeMetrics = (listener: () => void) => {
   listeners.add(listener);
   return () => listeners.delete(listener);
 };
 
 /** A number that grows when there is something new in {@link metrics}. */
-export const useMetricsVersion = (): number => useSyncExternalStore(subscribe, () => version);
+export const useMetricsVersion = (): number => useSyncExternalStore(subscribeMetrics, () => version);

@@ -1,6 +1,6 @@
 /** The run's settings, kept between visits. */
 import { create } from 'zustand';
-import { persist } from 'zustand/middleware';
+import { createJSONStorage, persist } from 'zustand/middleware';
 import type { HParams } from '../../worker/protocol';
 import { FIELDS, type FieldKey } from '../settings/fields';
 import { type PresetId, presetById } from '../settings/presets';
@@ -64,6 +64,7 @@ export const useSettings = create<SettingsState>()(
     }),
     {
       name: 'orpo-studio.settings',
+      storage: createJSONStorage(() => localStorage),
       version: 1,
       partialize: ({ presetId, touched, hparams, evalFraction }) => ({ presetId, touched, hparams, evalFraction }),
       // What an earlier version stored may lack a setting, or hold a value that is no longer allowed.

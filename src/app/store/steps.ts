@@ -50,9 +50,11 @@ function useSettingsStatus(): StepStatus {
   return { ...base, detail: `${name} · lr ${formatSetting(hparams.learning_rate)}`, state: 'done' };
 }
 
-function useTrainStatus(ready: boolean): StepStatus {
+function useTrainStatus(): StepStatus {
   const { progress } = useRun();
   const plan = usePlan((state) => state.plan);
+  const model = useModels((state) => state.model);
+  const train = useData((state) => state.train);
   const base = { id: 'train', title: 'Train' } as const;
   if (progress && busyState(progress)) {
     const detail = progress.state === 'preparing' ? 'preparing' : `step ${progress.step} of ${progress.totalSteps}`;
@@ -61,7 +63,10 @@ function useTrainStatus(ready: boolean): StepStatus {
   if (progress?.state === 'failed') return { ...base, detail: `failed at step ${progress.step}`, state: 'open' };
   if (progress?.state === 'stopped') return { ...base, detail: `stopped at step ${progress.step}`, state: 'done' };
   if (progress?.state === 'finished') return { ...base, detail: `finished, ${progress.step} steps`, state: 'done' };
-  if (!ready) return { ...base, detail: 'needs model and data', state: 'locked' };
+  if (!model || !train) {
+    const missing = model ? 'data' : train ? 'a model' : 'model and data';
+    return { ...base, detail: `needs ${missing}`, state: 'locked' };
+  }
   if (plan?.blockers.length) return { ...base, detail: 'cannot start yet', state: 'open' };
   return { ...base, detail: plan ? `${formatCount(plan.totalSteps)} steps planned` : 'ready', state: 'open' };
 }
@@ -79,6 +84,6 @@ export function useSteps(): StepStatus[] {
   const model = useModelStatus();
   const data = useDataStatus();
   const settings = useSettingsStatus();
-  const train = useTrainStatus(model.state === 'done' && data.state === 'done');
+  const train = useTrainStatus();
   return [model, data, settings, train, useExportStatus()];
 }

@@ -12,7 +12,7 @@ export function SettingsStep() {
   return (
     <div className="view with-aside">
       <div className="view-main">
-        <ViewHead title="Settings" note="A preset to start from; every number open to change.">
+        <ViewHead title="Settings" note="Start from a preset; change what you like.">
           <SettingsFile />
         </ViewHead>
         {running && (
