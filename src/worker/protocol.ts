@@ -170,8 +170,11 @@ export interface ExportResult {
 // ---------------------------------------------------------------------------------------------- requests
 
 export interface Requests {
-  /** Opens the GPU. Rejects with code `no-webgpu`, `no-adapter` or `device-failed`. */
-  init: { args: Record<string, never>; result: DeviceInfo };
+  /**
+   * Opens the GPU; comes first. `baseUrl` is the page's own address, under which built-in models and data lie.
+   * Rejects with code `no-webgpu`, `no-adapter` or `device-failed`.
+   */
+  init: { args: { baseUrl: string }; result: DeviceInfo };
   offers: { args: Record<string, never>; result: { models: ModelOffer[]; data: DataOffer[] } };
   loadModel: { args: { id: string }; result: ModelSummary };
   deleteModel: { args: { id: string }; result: ModelOffer[] };

@@ -38,7 +38,7 @@ describe('the engine client', () => {
 
   it('rejects with the code and the sentence of the engine', async () => {
     const { port, other, received } = channel();
-    const request = new Engine(port).request('init', {});
+    const request = new Engine(port).request('init', { baseUrl: 'http://localhost/' });
     await settle();
     other.postMessage({ id: received[0].id, ok: false, error: { code: 'no-webgpu', message: 'Use Chrome.' } });
     const error = await request.catch((cause) => cause);

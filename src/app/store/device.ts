@@ -18,7 +18,7 @@ export const useDevice = create<DeviceState>(() => ({ state: 'opening', info: nu
 export async function openDevice(): Promise<boolean> {
   useDevice.setState({ state: 'opening', error: null });
   try {
-    useDevice.setState({ state: 'ready', info: await engine.request('init', {}) });
+    useDevice.setState({ state: 'ready', info: await engine.request('init', { baseUrl: document.baseURI }) });
     return true;
   } catch (cause) {
     if (!(cause instanceof EngineError)) reportError(cause);

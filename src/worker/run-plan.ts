@@ -1,0 +1,99 @@
+/** A training plan as the page shows it, with what stands in its way. */
+
+import { stepsPerEpoch } from '../data/sampler';
+import type { TokenizedSet } from '../data/tokenize-set';
+import { type BufferSpec, type MemoryGroup, totalBytes } from '../gpu/memory';
+import type { OpenModel } from '../model/load';
+import type { TrainingPlan } from '../train/run-plan';
+import type { MemoryItem, RunPlan } from './protocol';
+
+const LABELS: Record<MemoryGroup, string> = {
+  weights: 'Frozen weights',
+  lora: 'LoRA and its gradients',
+  moments: 'AdamW moments',
+  checkpoints: 'Layer checkpoints',
+  activations: 'One layer at work',
+  head: 'Head and loss',
+  other: 'Tables',
+};
+
+export function memoryItems(specs: readonly BufferSpec[]): MemoryItem[] {
+  return (Object.keys(LABELS) as MemoryGroup[]).map((name) => ({
+    name,
+    label: LABELS[name],
+    bytes: totalBytes(specs.filter((s) => s.group === name)),
+  }));
+}
+
+/** Tokens that the run computes, and those TRL would with its padding (spec 1.1). */
+function countTokens(plan: TrainingPlan): { packed: number; padded: number } {
+  let packed = 0;
+  let padded = 0;
+  for (const { micro } of plan.steps) {
+    for (const group of micro) {
+      let longest = 0;
+      for (const row of group) {
+        const { pair, shape } = plan.train[row];
+        packed += shape.tokens;
+        longest = Math.max(longest, pair.chosen_input_ids.length, pair.rejected_input_ids.length);
+      }
+      padded += 2 * group.length * longest;
+    }
+  }
+  return { packed, padded };
+}
+
+export function describePlan(
+  model: OpenModel,
+  plan: TrainingPlan,
+  sets: { train: TokenizedSet; eval: TokenizedSet },
+): RunPlan {
+  const { hparams, capacity, steps, warmup, lora } = plan;
+  const { packed, padded } = countTokens(plan);
+  const memory = memoryItems([...model.weightMemory.specs, ...plan.buffers]);
+  const blockers: string[] = [];
+  const warnings: string[] = [];
+  const { maxPositions } = model.config;
+  if (capacity.positions > maxPositions) {
+    blockers.push(
+      `The longest sequence has ${capacity.positions} tokens and this model can read ${maxPositions}. ` +
+        `Set max_length to ${maxPositions} or less.`,
+    );
+  }
+  const { maxBufferSize, maxStorageBufferBindingSize } = model.gpu.device.limits;
+  const largest = Math.min(maxBufferSize, maxStorageBufferBindingSize);
+  const tooLarge = plan.buffers.find((b) => b.bytes > largest);
+  if (tooLarge) {
+    blockers.push(
+      `${tooLarge.name} would need ${Math.ceil(tooLarge.bytes / 2 ** 20)} MiB in one buffer; this GPU allows ` +
+        `${Math.floor(largest / 2 ** 20)} MiB. Lower max_length.`,
+    );
+  }
+  if (warmup >= steps.length) {
+    warnings.push(`warmup_steps (${warmup}) is not below the ${steps.length} steps of the run: the rate never peaks.`);
+  }
+  const dropped = sets.train.problems.length + sets.eval.problems.length;
+  if (dropped) {
+    warnings.push(`${dropped} pairs are left out: ${sets.train.problems[0]?.message ?? sets.eval.problems[0].message}`);
+  }
+  if (hparams.max_steps <= 0 && hparams.num_train_epochs > 5) {
+    warnings.push('More than five epochs over preference pairs mostly memorise them.');
+  }
+  return {
+    totalSteps: steps.length,
+    warmupSteps: warmup,
+    stepsPerEpoch: stepsPerEpoch(plan.train.length, hparams),
+    effectiveBatch: hparams.per_device_train_batch_size * hparams.gradient_accumulation_steps,
+    trainPairs: plan.train.length,
+    evalPairs: plan.evaluation.length,
+    droppedPairs: dropped,
+    truncatedPairs: sets.train.truncated + sets.eval.truncated,
+    trainTokens: packed,
+    paddedTokens: padded,
+    trainableParameters: lora.parameters,
+    memory,
+    memoryBytes: memory.reduce((sum, item) => sum + item.bytes, 0),
+    blockers,
+    warnings,
+  };
+}

@@ -1,0 +1,214 @@
+/** The engine's side of the protocol: one handler a request, and the state they share. Knows no `self`. */
+import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
+import { type Gpu, openGpu } from '../gpu/device';
+import type { ModelAbout } from '../hub/manifest';
+import { deleteModel, ensureModel, listOffers, openModel } from '../hub/model';
+import { parameterCount } from '../model/config';
+import { loadModel, type OpenModel } from '../model/load';
+import type { ModelStore } from '../storage/store';
+import { parseHParams } from '../train/parse-hparams';
+import { planTraining, type TrainingPlan } from '../train/run-plan';
+import { Dataset } from './dataset';
+import { StateError } from './errors';
+import { exportRun } from './export-run';
+import type {
+  DataOffer,
+  DeviceInfo,
+  ModelOffer,
+  ModelSummary,
+  Requests,
+  RequestType,
+  RunPlan,
+  RunProgress,
+  Settings,
+  WorkerEvent,
+} from './protocol';
+import { type FinishedRun, Run } from './run';
+import { describePlan } from './run-plan';
+
+export interface StudioHost {
+  gpu: GPU | undefined;
+  store: ModelStore;
+  emit(event: WorkerEvent): void;
+}
+
+type Handlers = { [K in RequestType]: (args: Requests[K]['args']) => Promise<Requests[K]['result']> };
+
+interface Loaded {
+  open: OpenModel;
+  tokenizer: Tokenizer;
+  summary: ModelSummary;
+}
+
+export class Studio {
+  readonly #host: StudioHost;
+  readonly #data = new Dataset();
+  /** Ends in "/". */
+  #baseUrl = '';
+  #gpu: Gpu | null = null;
+  #loaded: Loaded | null = null;
+  #run: Run | null = null;
+  #finished: FinishedRun | null = null;
+
+  constructor(host: StudioHost) {
+    this.#host = host;
+  }
+
+  readonly handlers: Handlers = {
+    init: ({ baseUrl }) => {
+      this.#baseUrl = new URL('.', baseUrl).href;
+      return this.#openGpu();
+    },
+    offers: async () => ({ models: await this.#offers(), data: await this.#dataOffers() }),
+    loadModel: ({ id }) => this.#loadModel(id),
+    deleteModel: async ({ id }) => {
+      await deleteModel(this.#host.store, id);
+      return this.#offers();
+    },
+    loadData: async ({ role, source, evalFraction }) => {
+      const { file, name } =
+        'file' in source ? { file: source.file, name: source.file.name } : await this.#builtin(source.builtin);
+      return this.#data.load(role, file, name, evalFraction, (bytes, totalBytes) =>
+        this.#host.emit({ event: 'dataProgress', bytes, totalBytes }),
+      );
+    },
+    clearData: async ({ role, evalFraction }) => this.#data.clear(role, evalFraction),
+    pairs: async ({ role, offset, limit }) => this.#data.page(role, offset, limit),
+    plan: async (settings) => (await this.#plan(settings)).described,
+    train: (settings) => this.#train(settings),
+    stop: async () => {
+      this.#run?.stop();
+      return this.#run?.progress ?? idle;
+    },
+    export: (options) => {
+      if (!this.#finished || !this.#loaded) {
+        throw new StateError('nothing-to-export', 'There is no trained adapter yet. Train at least one step first.');
+      }
+      const { open, summary } = this.#loaded;
+      return exportRun(options, this.#finished, open, summary, (progress) =>
+        this.#host.emit({ event: 'exportProgress', ...progress }),
+      );
+    },
+  };
+
+  async #openGpu(): Promise<DeviceInfo> {
+    this.#gpu ??= await openGpu(this.#host.gpu);
+    const { info, isSoftware, profile, device } = this.#gpu;
+    this.#gpu.lost.then((message) => {
+      this.#gpu = null;
+      this.#loaded = null;
+      this.#host.emit({ event: 'deviceLost', error: { code: 'device-lost', message } });
+    });
+    return {
+      vendor: info.vendor,
+      architecture: info.architecture,
+      description: info.description,
+      isSoftware,
+      tier: profile.tier,
+      maxBufferSize: device.limits.maxBufferSize,
+      maxStorageBufferBindingSize: device.limits.maxStorageBufferBindingSize,
+    };
+  }
+
+  #offers(): Promise<ModelOffer[]> {
+    return listOffers(this.#host.store, `${this.#baseUrl}models`);
+  }
+
+  async #dataOffers(): Promise<DataOffer[]> {
+    const response = await fetch(`${this.#baseUrl}data/index.json`);
+    return response.ok ? ((await response.json()) as DataOffer[]) : [];
+  }
+
+  async #builtin(id: string): Promise<{ file: Blob; name: string }> {
+    const response = await fetch(`${this.#baseUrl}data/${id}`);
+    if (!response.ok) throw new StateError('unknown-data', `The built-in set ${id} is not on this site.`);
+    return { file: await response.blob(), name: id };
+  }
+
+  async #loadModel(id: string): Promise<ModelSummary> {
+    if (this.#run) throw new StateError('busy', 'A run is going on. Stop it before loading another model.');
+    if (this.#loaded?.summary.id === id) return this.#loaded.summary;
+    await this.#openGpu();
+    const gpu = this.#gpu!;
+    const source = { id, baseUrl: `${this.#baseUrl}models/${id}` };
+    const { store, emit } = this.#host;
+    const { record, fromStorage } = await ensureModel(store, source, {
+      onProgress: (progress) => emit({ event: 'modelProgress', progress: { id, ...progress } }),
+    });
+    const files = await openModel(store, source);
+    const tokenizer = await loadTokenizer(files);
+    const started = performance.now();
+    const open = await loadModel(gpu, files, (file, bytes, totalBytes) => {
+      const bytesPerSecond = bytes / Math.max(0.001, (performance.now() - started) / 1000);
+      const secondsLeft = (totalBytes - bytes) / bytesPerSecond;
+      emit({
+        event: 'modelProgress',
+        progress: { id, phase: 'uploading', file, bytes, totalBytes, bytesPerSecond, secondsLeft },
+      });
+    });
+    this.#unload();
+    const { config } = open;
+    const about = record.about as unknown as ModelAbout;
+    const summary: ModelSummary = {
+      id,
+      title: about.title,
+      parameters: parameterCount(config),
+      layers: config.layers,
+      hiddenSize: config.hiddenSize,
+      vocabSize: config.vocabSize,
+      maxPositions: config.maxPositions,
+      format: about.format,
+      hasChatTemplate: tokenizer.hasChatTemplate,
+      fromStorage,
+    };
+    this.#loaded = { open, tokenizer, summary };
+    return summary;
+  }
+
+  /** Frees the model on the GPU. What was trained on it can no longer be merged, so it goes as well. */
+  #unload(): void {
+    this.#loaded?.open.weightMemory.destroy();
+    this.#loaded?.open.cmd.destroy();
+    this.#loaded = null;
+    this.#finished = null;
+  }
+
+  async #plan(settings: Settings): Promise<{ plan: TrainingPlan; described: RunPlan; loaded: Loaded }> {
+    const loaded = this.#loaded;
+    if (!loaded) throw new StateError('no-model', 'Load a model first.');
+    if (this.#data.isEmpty) throw new StateError('no-data', 'Load preference data first.');
+    const { hparams } = parseHParams(settings.hparams);
+    this.#data.setFractionIfChanged(settings.evalFraction);
+    const sets = await this.#data.tokens(loaded.tokenizer, loaded.summary.id, hparams);
+    const { gpu, config } = loaded.open;
+    const tile = gpu.profile.attentionTile;
+    const plan = planTraining(config, gpu.device.limits, tile, hparams, sets.train.pairs, sets.eval.pairs);
+    return { plan, described: describePlan(loaded.open, plan, sets), loaded };
+  }
+
+  async #train(settings: Settings): Promise<RunProgress> {
+    if (this.#run) throw new StateError('busy', 'A run is going on already.');
+    const { plan, described, loaded } = await this.#plan(settings);
+    if (described.blockers.length) throw new StateError('plan-blocked', described.blockers.join(' '));
+    const run = new Run(loaded.open, plan, (event) => this.#host.emit(event));
+    this.#run = run;
+    try {
+      return await run.train(this.#data.name, (finished) => {
+        this.#finished = finished;
+      });
+    } finally {
+      this.#run = null;
+    }
+  }
+}
+
+const idle: RunProgress = {
+  state: 'idle',
+  step: 0,
+  totalSteps: 0,
+  epoch: 0,
+  tokensPerSecond: 0,
+  pairsPerSecond: 0,
+  secondsLeft: null,
+  activity: '',
+};
