@@ -2,8 +2,7 @@
 import { DataError, RowError } from './errors';
 import type { RowLength } from './lengths';
 import { type RenderSettings, renderRow, type TemplateTokenizer } from './render';
-import { checkAnswers, layoutRow, pairOf, type TokenIds } from './tokenize';
-import type { Tokenizer } from './tokenizer';
+import { checkAnswers, type Encoder, layoutRow, pairOf, type TokenIds } from './tokenize';
 import type { TruncationSettings } from './truncate';
 import type { PreferenceRow, RowProblem, SourceRow, TokenizedPair } from './types';
 
@@ -43,7 +42,7 @@ type Row = PreferenceRow & Partial<Pick<SourceRow, 'line' | 'form'>>;
  * @throws DataError `cancelled`
  */
 export async function tokenizeSet(
-  tokenizer: Pick<Tokenizer, 'encode'>,
+  tokenizer: Encoder,
   rows: readonly Row[],
   settings: TruncationSettings,
   ids: Pick<TokenIds, 'bos' | 'eos'>,

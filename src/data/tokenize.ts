@@ -18,8 +18,8 @@ export interface TokenIds {
   pad: number;
 }
 
-/** What tokenising needs of a tokenizer. */
-export type Encoder = Pick<Tokenizer, 'encode'>;
+/** What tokenising needs of a tokenizer. `independentPrefix` only saves time. */
+export type Encoder = Pick<Tokenizer, 'encode'> & Partial<Pick<Tokenizer, 'independentPrefix'>>;
 
 /** The ids a run uses. Without a pad token EOS (or 0) takes its place, which is masked wherever it could matter. */
 export function resolveTokenIds(
@@ -42,12 +42,7 @@ export interface RowLayout {
 }
 
 /** The answer's ids are those of prompt + answer beyond the prompt's; one merged token at the border goes back. */
-function splitAnswer(
-  encoder: Encoder,
-  prompt: readonly number[],
-  text: string,
-): { prompt: number[]; answer: number[] } {
-  const full = encoder.encode(text);
+function splitAnswer(prompt: readonly number[], full: readonly number[]): { prompt: number[]; answer: number[] } {
   let start = prompt.length;
   for (let i = 0; i < prompt.length; i++) {
     if (full[i] !== prompt[i]) {
@@ -77,8 +72,12 @@ export function layoutRow(
   settings: TruncationSettings,
   ids: Pick<TokenIds, 'bos' | 'eos'>,
 ): RowLayout {
-  const promptIds = encoder.encode(row.prompt);
-  const parts = [row.chosen, row.rejected].map((answer) => splitAnswer(encoder, promptIds, row.prompt + answer));
+  const fixed = encoder.independentPrefix?.(row.prompt) ?? 0;
+  const head = encoder.encode(row.prompt.slice(0, fixed));
+  const tail = row.prompt.slice(fixed);
+  const encode = (text: string) => (fixed === 0 ? encoder.encode(text) : [...head, ...encoder.encode(text)]);
+  const promptIds = encode(tail);
+  const parts = [row.chosen, row.rejected].map((answer) => splitAnswer(promptIds, encode(tail + answer)));
   checkSamePrompt(parts[0].prompt, parts[1].prompt);
   for (const { prompt, answer } of parts) {
     if (ids.bos !== null && prompt[0] !== ids.bos) prompt.unshift(ids.bos);

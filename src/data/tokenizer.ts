@@ -6,6 +6,7 @@
  */
 import { type ModelFiles, readJson, readText } from '../formats/bytes';
 import { dateVariables, pinTemplateDate } from './pinned-date';
+import { independentPrefix } from './segments';
 import type { ChatMessage } from './types';
 
 export interface ChatTemplateOptions {
@@ -22,6 +23,8 @@ export interface ChatTemplateOptions {
 export interface Tokenizer {
   /** Ids of a text. No BOS or EOS is added; special-token strings inside the text become their ids. */
   encode(text: string): number[];
+  /** Place in the text up to which `encode` gives the same ids whatever follows; 0 where nothing can be promised. */
+  independentPrefix(text: string): number;
   /** Text of ids, special tokens included. */
   decode(ids: readonly number[]): string;
   readonly bosTokenId: number | null;
@@ -131,6 +134,7 @@ export async function loadTokenizer(files: ModelFiles): Promise<Tokenizer> {
 
   return {
     encode: (text) => (text === '' ? [] : inner.encode(text, { add_special_tokens: false })),
+    independentPrefix: independentPrefix(json),
     decode: (list) =>
       list.length === 0
         ? ''
