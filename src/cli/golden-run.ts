@@ -24,6 +24,8 @@ export interface GoldenAbout {
   model: string;
   /** Folder name of another golden whose init.safetensors this one started from. */
   init?: string;
+  /** Folder name of another golden whose rows and tokens this one shares. */
+  rows?: string;
   tolerances: {
     firstLoss: number;
     gradients: number;
@@ -84,14 +86,16 @@ export async function compareRun({ folder, models, about, maxSteps, report }: Go
   const { hparams } = parseHParams(JSON.parse(readFileSync(`${folder}/hparams.json`, 'utf8')));
   const files = await folderFiles(`${models}/${about.model}`);
   const tokenizer = await loadTokenizer(files);
-  const train = tokenizeAll(tokenizer, jsonLines(`${folder}/train.jsonl`), hparams);
-  const evaluation = tokenizeAll(tokenizer, jsonLines(`${folder}/eval_rows.jsonl`), hparams);
+  const rowFolder = about.rows ? `${folder}/../${about.rows}` : folder;
+  const train = tokenizeAll(tokenizer, jsonLines(`${rowFolder}/train.jsonl`), hparams);
+  const evaluation = tokenizeAll(tokenizer, jsonLines(`${rowFolder}/eval_rows.jsonl`), hparams);
   for (const [pairs, name] of [
     [train, 'tokens.jsonl'],
     [evaluation, 'eval_tokens.jsonl'],
   ] as const) {
-    if (existsSync(`${folder}/${name}`)) {
-      report({ what: `${name}: rows that differ`, worst: differing(pairs, jsonLines(`${folder}/${name}`)), limit: 0 });
+    if (existsSync(`${rowFolder}/${name}`)) {
+      const worst = differing(pairs, jsonLines(`${rowFolder}/${name}`));
+      report({ what: `${name}: rows that differ`, worst, limit: 0 });
     }
   }
   const recorded = JSON.parse(readFileSync(`${folder}/batches.json`, 'utf8'));
