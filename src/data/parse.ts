@@ -2,18 +2,17 @@
  * A preference file, read as a stream: its rows, the schema they were read as, and every row that cannot be used with
  * the reason.
  */
-import { DataError, RowError } from './errors';
-import { MersenneTwister } from './random';
+import { DataError } from './errors';
+import { Gathered, type GatherOptions, MAX_PROBLEMS, readRecord } from './gather';
 import { type DataFormat, type DataInput, openRecords, type RawRecord, type Records } from './read/records';
 import { detectSchema, pairSchema, SAMPLE, type Schema } from './schema/detect';
-import { type Fields, isFields, typeName } from './schema/fields';
+import { type Fields, isFields } from './schema/fields';
 import type { PairColumns } from './schema/pair-reader';
 import type { RowProblem, SourceRow } from './types';
 
-/** Problems kept with their messages; all are counted. */
-export const MAX_PROBLEMS = 200;
+export { MAX_PROBLEMS };
 
-export interface ParseOptions {
+export interface ParseOptions extends GatherOptions {
   /** The file's name, for messages; its ending helps to tell the format. */
   name: string;
   /** Bytes of the file, for messages. */
@@ -26,11 +25,18 @@ export interface ParseOptions {
   columns?: PairColumns;
   /** Stop after this many usable rows. */
   limit?: number;
-  /** Takes each usable row instead of keeping it, so that a file of any size needs little memory. */
-  onRow?: (row: SourceRow) => void;
-  /** Keep this many rows, drawn evenly from the whole file. */
-  sample?: { count: number; seed: number };
+  /** Called once, with the first rows, while the rest is still being read. */
+  onPreview?: (preview: Preview) => void;
 }
+
+/** Usable rows in a preview. */
+export const PREVIEW_ROWS = 50;
+
+/** The beginning of a file. */
+export type Preview = Pick<
+  ParsedData,
+  'name' | 'format' | 'schema' | 'columns' | 'fields' | 'unit' | 'rows' | 'problems'
+>;
 
 export interface ParsedData {
   name: string;
@@ -56,64 +62,6 @@ export interface ParsedData {
   limited: boolean;
 }
 
-/** Gathers rows and problems. */
-class Gathered {
-  readonly rows: SourceRow[] = [];
-  readonly problems: RowProblem[] = [];
-  readonly counts = new Map<RowProblem['reason'], number>();
-  usable = 0;
-  bad = 0;
-  readonly #sample: ParseOptions['sample'];
-  readonly #onRow: ParseOptions['onRow'];
-  readonly #random: MersenneTwister | null;
-
-  constructor({ sample, onRow }: Pick<ParseOptions, 'sample' | 'onRow'>) {
-    this.#sample = sample;
-    this.#onRow = sample ? undefined : onRow;
-    this.#random = sample ? new MersenneTwister(sample.seed) : null;
-  }
-
-  /** Algorithm R: after n rows each is kept with the same chance, and memory holds `count` of them. */
-  add(row: SourceRow): void {
-    this.usable += 1;
-    if (this.#onRow) {
-      this.#onRow(row);
-      return;
-    }
-    if (!this.#sample || !this.#random || this.rows.length < this.#sample.count) {
-      this.rows.push(row);
-      return;
-    }
-    const slot = this.#random.nextU32() % this.usable;
-    if (slot < this.#sample.count) this.rows[slot] = row;
-  }
-
-  problem(problem: RowProblem): void {
-    this.bad += 1;
-    this.counts.set(problem.reason, (this.counts.get(problem.reason) ?? 0) + 1);
-    if (this.problems.length < MAX_PROBLEMS) this.problems.push(problem);
-  }
-}
-
-function readRecord(record: RawRecord, schema: Schema, gathered: Gathered): void {
-  const { line } = record;
-  if ('problem' in record) {
-    gathered.problem(record.problem);
-    return;
-  }
-  if (!isFields(record.value)) {
-    const message = `This holds ${typeName(record.value)} instead of an object with named fields.`;
-    gathered.problem({ line, reason: 'not-an-object', message });
-    return;
-  }
-  try {
-    gathered.add({ ...schema.read(record.value), line });
-  } catch (error) {
-    if (!(error instanceof RowError)) throw error;
-    gathered.problem({ line, reason: error.reason, message: error.message });
-  }
-}
-
 function none(records: Records, gathered: Gathered, options: ParseOptions): DataError {
   const [first] = gathered.problems;
   if (!first) return new DataError('empty-file', `${options.name} holds no rows. Choose a file with preference rows.`);
@@ -127,6 +75,74 @@ function none(records: Records, gathered: Gathered, options: ParseOptions): Data
   );
 }
 
+/** Recognises the schema from the first records and reads all records by it. */
+class Reader {
+  schema: Schema | null = null;
+  limited = false;
+  readonly sample: Fields[] = [];
+  readonly gathered: Gathered;
+  readonly #options: ParseOptions;
+  readonly #limit: number;
+  readonly #records: Records;
+  #waiting: RawRecord[] = [];
+  #previewed = false;
+
+  constructor(records: Records, options: ParseOptions) {
+    this.#records = records;
+    this.#options = options;
+    this.#limit = options.sample ? Number.POSITIVE_INFINITY : (options.limit ?? Number.POSITIVE_INFINITY);
+    this.gathered = new Gathered(options);
+  }
+
+  take(record: RawRecord): void {
+    if (this.limited) return;
+    if (this.schema) {
+      readRecord(record, this.schema, this.gathered);
+      this.limited = this.gathered.usable >= this.#limit;
+      this.#preview(this.schema);
+      return;
+    }
+    this.#waiting.push(record);
+    if ('value' in record && isFields(record.value)) this.sample.push(record.value);
+    // Files that hold no records at all must not pile up here.
+    if (this.sample.length >= SAMPLE || this.#waiting.length >= SAMPLE * 64) this.recognise();
+  }
+
+  recognise(): Schema {
+    const { columns } = this.#options;
+    if (columns) this.schema = pairSchema(columns, this.sample);
+    else if (this.sample.length > 0) this.schema = detectSchema(this.sample);
+    else this.schema = pairSchema({ prompt: 'prompt', chosen: 'chosen', rejected: 'rejected' });
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const record of waiting) this.take(record);
+    return this.schema;
+  }
+
+  get fields(): string[] {
+    return [...new Set(this.sample.flatMap((record) => Object.keys(record)))];
+  }
+
+  #preview(schema: Schema): void {
+    const { onPreview, name } = this.#options;
+    if (this.#previewed || !onPreview || this.gathered.rows.length < PREVIEW_ROWS) return;
+    this.#previewed = true;
+    const { format, unit } = this.#records;
+    const { rows, problems } = this.gathered;
+    const { title, columns } = schema;
+    onPreview({
+      name,
+      format,
+      unit,
+      schema: title,
+      columns,
+      fields: this.fields,
+      rows: [...rows],
+      problems: [...problems],
+    });
+  }
+}
+
 /**
  * Reads a preference file.
  *
@@ -134,51 +150,50 @@ function none(records: Records, gathered: Gathered, options: ParseOptions): Data
  */
 export async function parsePreferenceData(input: DataInput, options: ParseOptions): Promise<ParsedData> {
   const records = await openRecords(input, options);
-  const gathered = new Gathered(options);
-  const limit = options.sample ? Number.POSITIVE_INFINITY : (options.limit ?? Number.POSITIVE_INFINITY);
-  const waiting: RawRecord[] = [];
-  const sample: Fields[] = [];
-  let schema: Schema | null = null;
-  let limited = false;
-  const recognise = () => {
-    if (sample.length > 0 || options.columns) {
-      schema = options.columns ? pairSchema(options.columns, sample) : detectSchema(sample);
-    } else schema = pairSchema({ prompt: 'prompt', chosen: 'chosen', rejected: 'rejected' });
-    for (const record of waiting) take(record);
-    waiting.length = 0;
-  };
-  const take = (record: RawRecord) => {
-    if (limited) return;
-    if (schema) {
-      readRecord(record, schema, gathered);
-      limited = gathered.usable >= limit;
-      return;
-    }
-    waiting.push(record);
-    if ('value' in record && isFields(record.value)) sample.push(record.value);
-    // Files that hold no records at all must not pile up here.
-    if (sample.length >= SAMPLE || waiting.length >= SAMPLE * 64) recognise();
-  };
+  const reader = new Reader(records, options);
   for await (const batch of records.batches) {
-    for (const record of batch) take(record);
-    if (limited) break;
+    for (const record of batch) reader.take(record);
+    if (reader.limited) break;
   }
-  if (!schema) recognise();
+  const schema = reader.schema ?? reader.recognise();
+  const { gathered } = reader;
   if (gathered.usable === 0) throw none(records, gathered, options);
-  const { title, columns } = schema as unknown as Schema;
   return {
     name: options.name,
     format: records.format,
     compressed: records.compressed,
-    schema: title,
-    columns,
-    fields: [...new Set(sample.flatMap((record) => Object.keys(record)))],
+    schema: schema.title,
+    columns: schema.columns,
+    fields: reader.fields,
     unit: records.unit,
     rows: gathered.rows,
     total: gathered.usable + gathered.bad,
     usable: gathered.usable,
     problemCounts: [...gathered.counts].map(([reason, count]) => ({ reason, count })),
     problems: gathered.problems,
-    limited,
+    limited: reader.limited,
+  };
+}
+
+/** Several files as one set. Lines stay those of each file; names and schemas are joined. */
+export function mergeParsed(parts: readonly ParsedData[]): ParsedData {
+  const [first] = parts;
+  if (parts.length === 1) return first;
+  const counts = new Map<RowProblem['reason'], number>();
+  for (const { reason, count } of parts.flatMap((part) => part.problemCounts)) {
+    counts.set(reason, (counts.get(reason) ?? 0) + count);
+  }
+  const sum = (of: (part: ParsedData) => number) => parts.reduce((total, part) => total + of(part), 0);
+  return {
+    ...first,
+    name: parts.map((part) => part.name).join(', '),
+    schema: [...new Set(parts.map((part) => part.schema))].join('; '),
+    fields: [...new Set(parts.flatMap((part) => part.fields))],
+    rows: parts.flatMap((part) => part.rows),
+    total: sum((part) => part.total),
+    usable: sum((part) => part.usable),
+    problemCounts: [...counts].map(([reason, count]) => ({ reason, count })),
+    problems: parts.flatMap((part) => part.problems).slice(0, MAX_PROBLEMS),
+    limited: parts.some((part) => part.limited),
   };
 }

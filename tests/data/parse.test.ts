@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { MAX_PROBLEMS, parsePreferenceData } from '../../src/data/parse';
+import { MAX_PROBLEMS, mergeParsed, PREVIEW_ROWS, parsePreferenceData } from '../../src/data/parse';
 import { streamOf } from './support';
 
 const good = { prompt: 'P', chosen: 'yes', rejected: 'no' };
@@ -230,5 +230,67 @@ describe('whole files', () => {
     expect(late).toBeLessThan(70);
     const again = await parse(many, 'rows.jsonl', { sample: { count: 100, seed: 3 } });
     expect(again.rows).toEqual(drawn.rows);
+  });
+
+  it('shows the first rows while the rest is being read', async () => {
+    const many = lines(...Array.from({ length: 2000 }, (_, i) => ({ ...good, prompt: `P${i}` })));
+    let read = 0;
+    let at = 0;
+    const data = await parsePreferenceData(streamOf(many, 1000), {
+      name: 'rows.jsonl',
+      onProgress: (bytes) => {
+        read = bytes;
+      },
+      onPreview: (preview) => {
+        at = read;
+        expect(preview).toMatchObject({ schema: 'prompt / chosen / rejected', format: 'JSONL', problems: [] });
+        expect(preview.rows).toHaveLength(PREVIEW_ROWS);
+      },
+    });
+    expect(at).toBeGreaterThan(0);
+    expect(at).toBeLessThan(many.length / 5);
+    expect(data.rows).toHaveLength(2000);
+  });
+
+  it('keeps nothing when each row is taken, and stops reading when enough were', async () => {
+    const taken: string[] = [];
+    let cancelled = false;
+    let pulls = 0;
+    const row = new TextEncoder().encode(`${JSON.stringify(good)}\n`);
+    const endless = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        pulls += 1;
+        controller.enqueue(row);
+      },
+      cancel() {
+        cancelled = true;
+      },
+    });
+    const data = await parsePreferenceData(endless, {
+      name: 'rows.jsonl',
+      limit: 200,
+      onRow: ({ prompt }) => taken.push(prompt),
+    });
+    expect([taken.length, data.rows.length, data.usable]).toEqual([200, 0, 200]);
+    expect(cancelled).toBe(true);
+    expect(pulls).toBeLessThan(210);
+  });
+
+  it('joins several files', async () => {
+    const one = await parse(lines(good, '{'), 'a.jsonl');
+    const two = await parse(`request,chosen,rejected\nQ,a,b\nQ,a,a\n`, 'b.csv');
+    const both = mergeParsed([one, two]);
+    expect(both).toMatchObject({
+      name: 'a.jsonl, b.csv',
+      schema: 'prompt / chosen / rejected; request / chosen / rejected',
+      total: 4,
+      usable: 2,
+      problemCounts: [
+        { reason: 'not-json', count: 1 },
+        { reason: 'chosen-equals-rejected', count: 1 },
+      ],
+    });
+    expect(both.rows.map((row) => row.form)).toEqual(['text', 'request']);
+    expect(mergeParsed([one])).toBe(one);
   });
 });

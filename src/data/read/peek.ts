@@ -56,10 +56,15 @@ export class PeekableStream {
 
   /** All chunks from the beginning. */
   async *chunks(): AsyncGenerator<Uint8Array, void, undefined> {
-    for (let chunk = this.#waiting.shift(); chunk; chunk = this.#waiting.shift()) yield chunk;
-    while (!this.#ended) {
-      const chunk = await this.#pull();
-      if (chunk) yield chunk;
+    try {
+      for (let chunk = this.#waiting.shift(); chunk; chunk = this.#waiting.shift()) yield chunk;
+      while (!this.#ended) {
+        const chunk = await this.#pull();
+        if (chunk) yield chunk;
+      }
+    } finally {
+      // Whoever stops early wants no more of the file.
+      if (!this.#ended) await this.cancel();
     }
   }
 
