@@ -38,11 +38,7 @@ export function mergeLora(weight: Float32Array, shape: readonly number[], lora: 
   const product = new Float64Array(inputs);
   for (let o = 0; o < outputs; o++) {
     product.fill(0);
-    for (let k = 0; k < r; k++) {
-      const factor = b[o * r + k];
-      if (factor === 0) continue;
-      for (let i = 0, at = k * inputs; i < inputs; i++, at++) product[i] += factor * a[at];
-    }
+    for (let k = 0; k < r; k += 4) addRows(product, a, k, r, b, o * r);
     const row = weight.subarray(o * inputs, (o + 1) * inputs);
     for (let i = 0; i < inputs; i++) row[i] += fround(scale * fround(product[i]));
     if (!magnitude) continue;
@@ -52,6 +48,15 @@ export function mergeLora(weight: Float32Array, shape: readonly number[], lora: 
     for (let i = 0; i < inputs; i++) row[i] *= factor;
   }
   return weight;
+}
+
+/** product += the sum of up to four rows k.. of A, each times its value of B; four at a time halve the memory traffic. */
+function addRows(product: Float64Array, a: Float32Array, k: number, r: number, b: Float32Array, row: number): void {
+  const n = product.length;
+  const [b0, b1, b2, b3] = [0, 1, 2, 3].map((j) => (k + j < r ? b[row + k + j] : 0));
+  // Rows beyond the last stand for the first, with weight 0.
+  const [a0, a1, a2, a3] = [0, 1, 2, 3].map((j) => (k + j < r ? k + j : k) * n);
+  for (let i = 0; i < n; i++) product[i] += b0 * a[a0 + i] + b1 * a[a1 + i] + b2 * a[a2 + i] + b3 * a[a3 + i];
 }
 
 /** A {@link Merger} of an adapter in PEFT's keys, on the CPU. `scale` as by {@link import('../formats/peft').loraScale}. */

@@ -1,0 +1,122 @@
+import { readFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { build } from 'vite';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+// @ts-expect-error plain JavaScript
+import { findChromium } from '../../scripts/setup.mjs';
+import type { Studio } from '../support/browser-harness';
+import { repositoryPath } from '../support/files';
+
+declare const studio: Studio;
+
+const [MODEL, WEIGHTS] = ['stories-260k', 'model.safetensors'];
+let hashes: Record<string, string>;
+let server: Server;
+let origin: string;
+let browser: Browser;
+let requests: string[] = [];
+let page: Page;
+let said: string[] = [];
+
+/** The page's own policy, so that what needs eval or WebAssembly fails here. */
+const policy = /http-equiv="Content-Security-Policy"\s+content="([^"]+)"/u;
+
+beforeAll(async () => {
+  const manifest = JSON.parse(await readFile(repositoryPath(`public/models/${MODEL}/manifest.json`), 'utf8'));
+  hashes = Object.fromEntries(manifest.files.map((file: { name: string; sha256: string }) => [file.name, file.sha256]));
+  const csp = policy.exec(await readFile(repositoryPath('index.html'), 'utf8'))![1];
+  const output = await build({
+    configFile: false,
+    logLevel: 'warn',
+    publicDir: false,
+    build: {
+      write: false,
+      minify: false,
+      target: 'es2023',
+      lib: { entry: repositoryPath('tests/support/browser-harness.ts'), formats: ['es'] },
+    },
+  });
+  const code = [output].flat().flatMap((o) => ('output' in o ? o.output : []))[0];
+  server = createServer(async (request, response) => {
+    const path = new URL(request.url!, 'http://x').pathname;
+    if (path === '/') {
+      response.writeHead(200, { 'Content-Type': 'text/html', 'Content-Security-Policy': csp });
+      return response.end(
+        '<!doctype html><title>t</title><link rel="icon" href="data:,"><script type="module" src="/harness.js"></script>',
+      );
+    }
+    if (path === '/harness.js')
+      return response.writeHead(200, { 'Content-Type': 'text/javascript' }).end('code' in code ? code.code : '');
+    requests.push(path.split('/').at(-1)!);
+    const body = await readFile(repositoryPath(`public${path}`)).catch(() => null);
+    if (path.endsWith(WEIGHTS)) await new Promise((done) => setTimeout(done, 200));
+    return body ? response.end(body) : response.writeHead(404).end();
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', '--disable-quic'] });
+});
+afterAll(async () => {
+  await browser?.close();
+  server?.close();
+});
+
+async function openPage(context = page?.context()): Promise<Page> {
+  const opened = await context.newPage();
+  opened.on('console', (message) => said.push(message.text()));
+  opened.on('pageerror', (error) => said.push(String(error)));
+  await opened.goto(origin);
+  await opened.waitForFunction(() => 'studio' in window);
+  return opened;
+}
+
+beforeEach(async () => {
+  said = [];
+  page = await openPage(await browser.newContext());
+  requests = [];
+  return () => page.context().close();
+});
+
+const load = (p: Page) => p.evaluate(([id, file]) => studio.load(id, file), [MODEL, WEIGHTS]);
+
+describe('in Chromium, under the policy of the page', () => {
+  it('keeps a model over a reload without network, and deletes it', async () => {
+    expect(await load(page)).toEqual({ fromStorage: false, sha256: hashes[WEIGHTS] });
+    expect(requests).toEqual(['manifest.json', ...Object.keys(hashes)]);
+    requests = [];
+    await page.reload();
+    await page.waitForFunction(() => 'studio' in window);
+    expect(await load(page)).toEqual({ fromStorage: true, sha256: hashes[WEIGHTS] });
+    expect(requests).toEqual([]);
+    const { usage, quota } = await page.evaluate(() => studio.usage());
+    expect(usage).toBeGreaterThan(1_000_000);
+    expect(quota).toBeGreaterThan(usage!);
+    await page.evaluate((id) => studio.remove(id), MODEL);
+    expect((await load(page)).fromStorage).toBe(false);
+    expect(said).toEqual([]);
+  });
+
+  it('lets two tabs share one fetch, and refuses to delete what another tab fetches', async () => {
+    const other = await openPage();
+    const [a, b] = await Promise.all([load(page), load(other)]);
+    expect([a.fromStorage, b.fromStorage].sort()).toEqual([false, true]);
+    expect(requests.filter((name) => name === WEIGHTS)).toHaveLength(1);
+    await other.evaluate((id) => studio.hold(id), MODEL);
+    const refused = await page.evaluate((id) => studio.remove(id).catch((e: { code: string }) => e.code), MODEL);
+    expect(refused).toBe('model-busy');
+    await other.evaluate(() => studio.release());
+    await page.evaluate((id) => studio.remove(id), MODEL);
+  });
+
+  it('exports into a folder, whole or not at all, and into a zip', async () => {
+    const whole = await page.evaluate((id) => studio.exportToFolder(id, false), MODEL);
+    expect(whole).toMatchObject({ error: null, folders: ['export'], files: { [WEIGHTS]: hashes[WEIGHTS] } });
+    expect(Object.keys(whole.files)).toContain('config.json');
+    const failed = await page.evaluate((id) => studio.exportToFolder(id, true), MODEL);
+    expect(failed).toEqual({ error: 'lost', folders: ['export'], files: {} });
+    expect(await page.evaluate((id) => studio.exportToZip(id), MODEL)).toBeGreaterThan(260032 * 2);
+    expect(said).toEqual([]);
+  });
+});
