@@ -2,6 +2,7 @@
 // gives the mean logit over the vocabulary, which TRL reports.
 struct Params {
   rows: u32, columns: u32, total: f32, accumulate: u32,
+  nested_blocks: u32, nested_offset: f32, nested_first: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;

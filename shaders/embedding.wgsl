@@ -3,6 +3,7 @@
 struct Params {
   tokens: u32, hidden: u32,
   first_row: u32, rows: u32,
+  nested_blocks: u32, nested_offset: f32, nested_first: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;

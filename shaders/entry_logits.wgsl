@@ -2,6 +2,7 @@
 // each dispatch writes the entries whose target is in its part.
 struct Params {
   entries: u32, hidden: u32, first_row: u32, rows: u32,
+  nested_blocks: u32, nested_offset: f32, nested_first: u32,
 }
 
 struct Entry {

@@ -8,7 +8,7 @@ struct Params {
   ldr: u32, r_offset: u32,
   rank: u32, ldu: u32, u_offset: u32, ldv: u32, v_offset: u32,
   alpha: f32, accumulate: u32,
-  nested_blocks: u32, nested_offset: f32,
+  nested_blocks: u32, nested_offset: f32, nested_first: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;

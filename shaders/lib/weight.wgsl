@@ -26,6 +26,7 @@ fn load_weight4(flat: u32) -> vec4f {
 //#if W_NF4
 // bitsandbytes NF4: blocks of 64 values share an absmax, itself an 8-bit code of a dynamic map scaled per 256 blocks.
 // `scales` holds: the 256 values of the map, the 16 values of the NF4 code, `nested_blocks` scales, then the codes.
+// It belongs to the whole matrix, of which `w` may be a part: value 0 of `w` is value `nested_first` of the matrix.
 @group(0) @binding(2) var<storage, read> w: array<u32>;
 @group(0) @binding(3) var<storage, read> scales: array<u32>;
 
@@ -47,6 +48,6 @@ fn load_weight4(flat: u32) -> vec4f {
   let pair = (w[flat >> 3u] >> (4u * (flat & 4u))) & 0xffffu;
   let values = vec4f(
     nf4_value((pair >> 4u) & 15u), nf4_value(pair & 15u), nf4_value((pair >> 12u) & 15u), nf4_value((pair >> 8u) & 15u));
-  return values * load_absmax(flat >> 6u);
+  return values * load_absmax((flat + p.nested_first) >> 6u);
 }
 //#endif

@@ -10,7 +10,7 @@ export function embedding(cmd: Commands, profile: KernelProfile, table: Weight, 
     cmd.dispatch(
       { name: 'embedding', source, flags: [weightFlag(table)], constants: rowConstants(profile) },
       { ids, ...weightBindings(table, part), y },
-      { tokens, hidden: table.columns, first_row: part.firstRow, rows: part.rows, ...nestedParams(table) },
+      { tokens, hidden: table.columns, first_row: part.firstRow, rows: part.rows, ...nestedParams(table, part) },
       rowGroups(tokens),
       tokens * table.columns,
     );

@@ -50,7 +50,7 @@ export function entryLogits(
     cmd.dispatch(
       { name: 'entry logits', source: entryLogitsSource, flags: [weightFlag(head)], constants: rowConstants(profile) },
       { entries, ...weightBindings(head, part), z, hidden },
-      { entries: count, hidden: head.columns, first_row: part.firstRow, rows: part.rows, ...nestedParams(head) },
+      { entries: count, hidden: head.columns, first_row: part.firstRow, rows: part.rows, ...nestedParams(head, part) },
       rowGroups(count),
       2 * count * head.columns,
     );
@@ -63,7 +63,13 @@ export function columnMean(cmd: Commands, weight: Weight, mean: View): void {
     cmd.dispatch(
       { name: 'column mean', source: columnMeanSource, flags: [weightFlag(weight)] },
       { ...weightBindings(weight, part), mean },
-      { rows: part.rows, columns: weight.columns, total: weight.rows, accumulate: i ? 1 : 0, ...nestedParams(weight) },
+      {
+        rows: part.rows,
+        columns: weight.columns,
+        total: weight.rows,
+        accumulate: i ? 1 : 0,
+        ...nestedParams(weight, part),
+      },
       [Math.ceil(weight.columns / 4 / 64)],
       part.rows * weight.columns,
     );

@@ -93,7 +93,7 @@ function dispatch(cmd: Commands, profile: KernelProfile, product: Product): void
       v_offset: v.offset ?? 0,
       alpha: product.alpha ?? 1,
       accumulate: product.accumulate ? 1 : 0,
-      ...nestedParams(weight),
+      ...nestedParams(weight, part),
     },
     [Math.ceil(n / tile.bn), Math.ceil(m / tile.bm)],
     2 * m * n * (k + (lora?.rank ?? 0)),

@@ -39,7 +39,9 @@ export function weightBindings(weight: Weight, part: WeightPart): Record<string,
   return weight.scales ? { w: part.data, scales: weight.scales } : { w: part.data };
 }
 
-export const nestedParams = (weight: Weight): { nested_blocks: number; nested_offset: number } => ({
+/** Parameters of lib/weight.wgsl. An NF4 part begins at value 0 of its view. */
+export const nestedParams = (weight: Weight, part: WeightPart) => ({
   nested_blocks: weight.nestedBlocks ?? 0,
   nested_offset: weight.nestedOffset ?? 0,
+  nested_first: part.firstRow * weight.columns,
 });
