@@ -126,8 +126,10 @@ export class MatmulOps {
       const last = Math.min(range[1], part.firstRow + part.rows);
       if (first >= last) continue;
       const column = first - range[0];
+      const { lora } = options;
       dispatch(this.cmd, this.profile, {
         ...options,
+        lora: lora && { ...lora, v: { ...lora.v, offset: (lora.v.offset ?? 0) + column * lora.v.ld } },
         m,
         n: last - first,
         k: weight.columns,
