@@ -77,9 +77,6 @@ export function App() {
   }, []);
   return (
     <>
-      <a className="skip-link" href={`#${step}`} onClick={() => document.querySelector<HTMLElement>('h1')?.focus()}>
-        Skip to the content
-      </a>
       <TopBar />
       <div className="frame">
         <Rail />

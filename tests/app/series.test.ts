@@ -1,9 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { axisFormat, chartRows, domainOf, niceTicks, smooth, startAndNow, stepTicks } from '../../src/app/lib/series';
+import { Column } from '../../src/app/charts/columns';
+import { axisFormat, chartRows, domainOf, niceTicks, Smoother, startAndNow, stepTicks } from '../../src/app/lib/series';
 
 const range = (n: number) => Array.from({ length: n }, (_, i) => i + 1);
 
-describe('smooth', () => {
+const smooth = (values: number[], weight: number) => {
+  const smoother = new Smoother(weight);
+  return values.map((value) => smoother.next(value));
+};
+
+describe('Smoother', () => {
   it('is the identity at weight 0', () => expect(smooth([3, 1, 2], 0)).toEqual([3, 1, 2]));
 
   it('leaves a constant alone from its first value on', () => {
@@ -20,6 +26,25 @@ describe('smooth', () => {
     const out = smooth([Number.NaN, 2, Number.POSITIVE_INFINITY, 2], 0.9);
     expect(out[0]).toBeNaN();
     expect(out[2]).toBeCloseTo(2, 12);
+  });
+});
+
+describe('Column', () => {
+  it('grown step by step equals the whole at once, and begins anew with another run', () => {
+    const records = range(50).map((i) => ({ v: Math.sin(i) }));
+    const grown = new Column<{ v: number }>(({ v }) => v);
+    for (let n = 1; n <= records.length; n++) {
+      grown.update(records.slice(0, n));
+      grown.smoothed(0.9);
+    }
+    expect(grown.values).toEqual(records.map(({ v }) => v));
+    expect(grown.smoothed(0.9)).toEqual(smooth(grown.values, 0.9));
+    expect(grown.smoothed(0.5)).toEqual(smooth(grown.values, 0.5));
+    expect(grown.smoothed(0)).toEqual(grown.values);
+    grown.update([{ v: 7 }]);
+    expect(grown.smoothed(0.5)).toEqual([7]);
+    grown.update([]);
+    expect(grown.values).toEqual([]);
   });
 });
 

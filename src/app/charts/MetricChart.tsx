@@ -1,10 +1,9 @@
-/** One chart: header with the latest values, curves, held-out dots, and the same in words. */
+/** One chart: header with the latest values, the plot, and the same in words. */
 import { memo } from 'react';
-import { CartesianGrid, ComposedChart, Line, ReferenceLine, Scatter, Tooltip, XAxis, YAxis } from 'recharts';
-import { axisFormat, stepTicks } from '../lib/series';
 import { useSize } from '../lib/useSize';
-import { ChartTooltip } from './ChartTooltip';
+import { useVisible } from '../lib/useVisible';
 import type { ChartDefinition } from './definitions';
+import { Plot } from './Plot';
 import { type ChartData, useChartData } from './useChartData';
 
 interface Props {
@@ -16,8 +15,6 @@ interface Props {
   totalSteps: number;
 }
 
-const colorOf = (color: number) => `var(--series-${color})`;
-
 function inWords({ title, about, series, format }: ChartDefinition, data: ChartData, totalSteps: number): string {
   if (data.lastStep === 0) return `${title}: no values yet. ${about}`;
   const values = data.latest.map(({ now, start, held }, s) => {
@@ -27,31 +24,23 @@ function inWords({ title, about, series, format }: ChartDefinition, data: ChartD
   return `${title} at step ${data.lastStep} of ${Math.max(totalSteps, data.lastStep)}: ${values.join('; ')}. ${about}`;
 }
 
-interface DotProps {
-  cx?: number;
-  cy?: number;
-  color: string;
-}
-function HollowDot({ cx, cy, color }: DotProps) {
-  return <circle className="eval-dot" cx={cx} cy={cy} r={3.6} fill="var(--panel)" stroke={color} strokeWidth={1.8} />;
-}
-
 export const MetricChart = memo(function MetricChart(props: Props) {
   const { definition, version, smoothing, beta, maxGradNorm, totalSteps } = props;
-  const { series, format, title, smoothed } = definition;
-  const guide = definition.guide?.at({ max_grad_norm: maxGradNorm }) ?? null;
-  const data = useChartData(definition, version, smoothing, beta, guide);
+  const { series, format, title } = definition;
   const [box, { width, height }] = useSize();
-  const last = Math.max(totalSteps, data.lastStep, 2);
-  const showRaw = smoothed && smoothing > 0 && data.rows.length > 2;
+  const [figure, visible] = useVisible();
+  const guide = definition.guide?.at({ max_grad_norm: maxGradNorm }) ?? null;
+  const data = useChartData(definition, version, smoothing, beta, guide, width);
   const empty = data.lastStep === 0;
-  const few = data.rows.length < 3;
-  const [low, high] = data.domain;
-  const guideShown = !empty && guide !== null && guide >= low && guide <= high;
-  const summary = inWords(definition, data, totalSteps);
 
   return (
-    <figure className="card chart" aria-label={title} data-chart={definition.id} data-points={data.rows.length}>
+    <figure
+      className="card chart"
+      ref={figure}
+      aria-label={title}
+      data-chart={definition.id}
+      data-points={data.rows.length}
+    >
       <figcaption className="chart-head">
         <h3 title={definition.about}>{title}</h3>
         <ul className="legend">
@@ -63,100 +52,20 @@ export const MetricChart = memo(function MetricChart(props: Props) {
             </li>
           ))}
         </ul>
-        <p className="visually-hidden">{summary}</p>
+        <p className="visually-hidden">{inWords(definition, data, totalSteps)}</p>
       </figcaption>
       <div className="chart-box" ref={box}>
         {width > 40 && (
-          <ComposedChart
+          <Plot
+            definition={definition}
+            data={data}
+            guide={guide}
+            showRaw={definition.smoothed && smoothing > 0}
+            totalSteps={totalSteps}
             width={width}
             height={height}
-            data={data.rows}
-            margin={{ top: 6, right: 10, bottom: 0, left: 0 }}
-            role="application"
-            aria-label={`${title}: arrow keys read the values`}
-          >
-            <CartesianGrid vertical={false} stroke="var(--grid)" syncWithTicks />
-            <XAxis
-              dataKey="step"
-              type="number"
-              domain={[1, last]}
-              ticks={stepTicks(last, Math.max(2, Math.floor(width / 75)))}
-              tick={{ fill: 'var(--muted)', fontSize: 11 }}
-              tickLine={false}
-              axisLine={false}
-              height={22}
-              interval="preserveStartEnd"
-            />
-            <YAxis
-              type="number"
-              domain={data.domain}
-              ticks={data.ticks}
-              tickCount={data.ticks.length}
-              tickFormatter={empty ? () => '' : (definition.tick ?? axisFormat(data.ticks))}
-              allowDataOverflow
-              tick={{ fill: 'var(--muted)', fontSize: 11 }}
-              tickLine={false}
-              axisLine={false}
-              width={52}
-            />
-            {guideShown && (
-              <ReferenceLine
-                y={guide}
-                stroke="var(--muted)"
-                strokeDasharray="3 4"
-                strokeOpacity={0.7}
-                label={
-                  definition.guide?.label
-                    ? { value: definition.guide.label, position: 'insideTopRight', fill: 'var(--muted)', fontSize: 11 }
-                    : undefined
-                }
-              />
-            )}
-            {showRaw &&
-              series.map(({ label, color }, s) => (
-                <Line
-                  key={`raw ${label}`}
-                  dataKey={`raw${s}`}
-                  stroke={colorOf(color)}
-                  strokeOpacity={0.22}
-                  strokeWidth={1}
-                  dot={false}
-                  activeDot={false}
-                  isAnimationActive={false}
-                  tooltipType="none"
-                />
-              ))}
-            {series.map(({ label, color }, s) => (
-              <Line
-                key={label}
-                name={label}
-                dataKey={`line${s}`}
-                stroke={colorOf(color)}
-                strokeWidth={1.8}
-                dot={few ? { r: 2.5, fill: colorOf(color), strokeWidth: 0 } : false}
-                activeDot={{ r: 3, fill: colorOf(color), strokeWidth: 0 }}
-                isAnimationActive={false}
-              />
-            ))}
-            {series.map(({ label, color }, s) =>
-              data.dots[s].length > 0 ? (
-                <Scatter
-                  key={`held ${label}`}
-                  name={`${label}, held out`}
-                  data={data.dots[s]}
-                  dataKey="value"
-                  shape={<HollowDot color={colorOf(color)} />}
-                  isAnimationActive={false}
-                  tooltipType="none"
-                />
-              ) : null,
-            )}
-            <Tooltip
-              isAnimationActive={false}
-              cursor={{ stroke: 'var(--muted)', strokeOpacity: 0.5 }}
-              content={<ChartTooltip definition={definition} dots={data.dots} />}
-            />
-          </ComposedChart>
+            visible={visible}
+          />
         )}
         {empty && <p className="chart-empty">{definition.about}</p>}
       </div>

@@ -1,9 +1,9 @@
 import { useMemo } from 'react';
-import { type ChartRow, chartRows, domainOf, niceTicks, smooth, startAndNow } from '../lib/series';
+import type { StepRecord } from '../../worker/protocol';
+import { type ChartRow, chartRows, domainOf, niceTicks, startAndNow } from '../lib/series';
 import { metrics } from '../store/metrics';
+import { Column } from './columns';
 import type { ChartDefinition } from './definitions';
-
-const MAX_ROWS = 600;
 
 export interface EvalDot {
   step: number;
@@ -21,21 +21,32 @@ export interface ChartData {
   lastStep: number;
 }
 
-/** Everything one chart draws. `version` says when the metric arrays have grown. */
+/** At most this many rows; never more than there are pixels to draw them on. */
+const rowsFor = (width: number) => Math.min(800, Math.max(200, Math.ceil(width / 100) * 100));
+
+/** Everything one chart of `width` pixels draws. `version` says when the metric arrays have grown. */
 export function useChartData(
   definition: ChartDefinition,
   version: number,
   smoothing: number,
   beta: number,
   guide: number | null,
+  width: number,
 ): ChartData {
+  const { series } = definition;
+  const steps = useMemo(() => new Column<StepRecord>((record) => record.step), []);
+  const columns = useMemo(
+    () => series.map(({ of }) => new Column<StepRecord>((record) => of(record, beta))),
+    [series, beta],
+  );
+  const maxRows = rowsFor(width);
   // biome-ignore lint/correctness/useExhaustiveDependencies: the arrays are changed in place; version stands for them
   return useMemo(() => {
     const { steps: records, evals } = metrics;
-    const { series } = definition;
-    const steps = records.map((record) => record.step);
-    const raw = series.map(({ of }) => records.map((record) => of(record, beta)));
-    const lines = definition.smoothed ? raw.map((values) => smooth(values, smoothing)) : raw;
+    steps.update(records);
+    for (const column of columns) column.update(records);
+    const raw = columns.map(({ values }) => values);
+    const lines = definition.smoothed ? columns.map((column) => column.smoothed(smoothing)) : raw;
     const dots = series.map(({ ofEval }) =>
       ofEval
         ? evals
@@ -43,11 +54,15 @@ export function useChartData(
             .filter(({ value }) => Number.isFinite(value))
         : [],
     );
-    const whole = [...lines, ...dots.map((points) => points.map(({ value }) => value))];
-    const domain = definition.domain ??
-      domainOf(raw, guide === null || records.length === 0 ? whole : [...whole, [guide]]) ?? [0, 1];
+    const rows = chartRows(steps.values, raw, lines, maxRows);
+    const whole = [
+      ...series.map((_, s) => rows.map((row) => row[`line${s}`] ?? Number.NaN)),
+      ...dots.map((points) => points.map(({ value }) => value)),
+      guide === null || records.length === 0 ? [] : [guide],
+    ];
+    const domain = definition.domain ?? domainOf(raw, whole) ?? [0, 1];
     return {
-      rows: chartRows(steps, raw, lines, MAX_ROWS),
+      rows,
       dots,
       domain,
       ticks: niceTicks(domain[0], domain[1], 4),
@@ -56,7 +71,7 @@ export function useChartData(
         start: startAndNow(raw[s]).start,
         held: dots[s].at(-1)?.value ?? Number.NaN,
       })),
-      lastStep: steps.at(-1) ?? 0,
+      lastStep: steps.values.at(-1) ?? 0,
     };
-  }, [definition, version, smoothing, beta, guide]);
+  }, [definition, steps, columns, version, smoothing, beta, guide, maxRows]);
 }

@@ -12,12 +12,12 @@ const ROLES: [Role, string][] = [
 
 type Pair = PairsPage['pairs'][number];
 
-function Text({ title, text, tone }: { title: string; text: string; tone?: 'chosen' | 'rejected' }) {
+function Text({ title, of, text, tone }: { title: string; of: number; text: string; tone?: 'chosen' | 'rejected' }) {
   return (
     <div className={`pair-text ${tone ?? ''}`}>
       <h4>{title}</h4>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must be reachable by keyboard */}
-      <section className="scroll" tabIndex={0} aria-label={title}>
+      <section className="scroll" tabIndex={0} aria-label={`${title} of pair ${of}`}>
         {text === '' ? <span className="muted">(empty)</span> : text}
       </section>
     </div>
@@ -29,9 +29,9 @@ function PairCard({ pair }: { pair: Pair }) {
     <article className="pair card" aria-label={`Pair ${pair.index + 1}`}>
       <h3 className="pair-number">Pair {formatCount(pair.index + 1)}</h3>
       <div className="pair-texts">
-        <Text title="Prompt" text={pair.prompt} />
-        <Text title="Chosen" text={pair.chosen} tone="chosen" />
-        <Text title="Rejected" text={pair.rejected} tone="rejected" />
+        <Text title="Prompt" of={pair.index + 1} text={pair.prompt} />
+        <Text title="Chosen" of={pair.index + 1} text={pair.chosen} tone="chosen" />
+        <Text title="Rejected" of={pair.index + 1} text={pair.rejected} tone="rejected" />
       </div>
     </article>
   );

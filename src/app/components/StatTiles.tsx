@@ -43,7 +43,9 @@ function trainTile(label: string, values: number[], better: 'up' | 'down', perce
 export function StatTiles({ version }: { version: number }) {
   const facts = useRun((state) => state.facts);
   const { steps, evals } = metrics;
-  const pick = (key: 'loss' | 'rewards/margins' | 'rewards/accuracies' | 'grad_norm') => steps.map((r) => r[key]);
+  // The first and the last ten steps are all that is shown.
+  const ends = steps.length > 20 ? [...steps.slice(0, 10), ...steps.slice(-10)] : steps;
+  const pick = (key: 'loss' | 'rewards/margins' | 'rewards/accuracies' | 'grad_norm') => ends.map((r) => r[key]);
   const norm = trainTile('Gradient norm', pick('grad_norm'), 'down', false, []);
   const clip = facts?.settings.hparams.max_grad_norm ?? 0;
   const tiles: Tile[] = [

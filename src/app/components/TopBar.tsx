@@ -48,6 +48,13 @@ export function TopBar() {
   const theme = useUi((state) => state.theme);
   return (
     <header className="top-bar">
+      <button
+        type="button"
+        className="skip-link"
+        onClick={() => document.querySelector<HTMLElement>('main h1')?.focus()}
+      >
+        Skip to the content
+      </button>
       <p className="brand">
         <Mark />
         ORPO Studio

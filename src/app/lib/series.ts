@@ -4,22 +4,25 @@
 
 /**
  * Exponential moving average with the start-up bias taken out (as TensorBoard does), so that the first values are
- * not pulled to zero. `weight` 0 returns the values themselves. NaN and infinities are stepped over.
+ * not pulled to zero. NaN and infinities are stepped over.
  */
-export function smooth(values: readonly number[], weight: number): number[] {
-  if (weight <= 0) return values.slice();
-  const out = new Array<number>(values.length);
-  let average = 0;
-  let mass = 0;
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i];
-    if (Number.isFinite(value)) {
-      average = average * weight + value * (1 - weight);
-      mass = mass * weight + (1 - weight);
-    }
-    out[i] = mass > 0 ? average / mass : Number.NaN;
+export class Smoother {
+  readonly weight: number;
+  #average = 0;
+  #mass = 0;
+
+  constructor(weight: number) {
+    this.weight = weight;
   }
-  return out;
+
+  /** Takes in one value; answers the average so far. */
+  next(value: number): number {
+    if (Number.isFinite(value)) {
+      this.#average = this.#average * this.weight + value * (1 - this.weight);
+      this.#mass = this.#mass * this.weight + (1 - this.weight);
+    }
+    return this.#mass > 0 ? this.#average / this.#mass : Number.NaN;
+  }
 }
 
 /** One drawn point: the step, and per series its raw value (`raw0`…) and smoothed value (`line0`…). */
@@ -75,6 +78,16 @@ export function chartRows(
   return rows;
 }
 
+const MAX_SAMPLE = 1000;
+
+/** At most `most` of the finite values, evenly spread. */
+function sample(values: readonly number[], most: number): Float64Array {
+  const stride = Math.max(1, Math.ceil(values.length / most));
+  const out: number[] = [];
+  for (let i = 0; i < values.length; i += stride) if (Number.isFinite(values[i])) out.push(values[i]);
+  return Float64Array.from(out);
+}
+
 /**
  * Lowest and highest value to show. Everything in `whole` is inside; of the noisy `raw` values the outermost 2 % on
  * each side may lie outside, so that one spike does not flatten the curve. Null when there is nothing to show.
@@ -93,7 +106,7 @@ export function domainOf(
     }
   }
   for (const values of raw) {
-    const sorted = Float64Array.from(values.filter(Number.isFinite)).sort();
+    const sorted = sample(values, MAX_SAMPLE).sort();
     if (sorted.length === 0) continue;
     const skip = sorted.length < 20 ? 0 : Math.floor(sorted.length * 0.02);
     low = Math.min(low, sorted[skip]);
@@ -151,6 +164,9 @@ export function mean(values: readonly number[]): number {
 
 /** Mean over the first and over the last few values: what a number was at the start of a run, and is now. */
 export function startAndNow(values: readonly number[], most = 10): { start: number; now: number; window: number } {
-  const window = Math.max(1, Math.min(most, Math.floor(values.length / 2)));
+  const window = windowOf(values.length, most);
   return { start: mean(values.slice(0, window)), now: mean(values.slice(-window)), window };
 }
+
+/** How many steps at each end are averaged: ten, or half of a shorter run. */
+export const windowOf = (length: number, most = 10): number => Math.max(1, Math.min(most, Math.floor(length / 2)));

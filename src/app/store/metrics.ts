@@ -1,11 +1,14 @@
 /**
  * The run's records, outside React: steps arrive far faster than a screen is drawn. Readers learn of new ones at most
- * once per animation frame, and no more often than every 200 ms, which is as fast as charts can be read.
+ * once per animation frame, and no more often than every 200 ms (500 ms in long runs), as fast as charts can be read.
  */
 import { useSyncExternalStore } from 'react';
 import type { EvalRecord, StepRecord } from '../../worker/protocol';
 
 const MIN_INTERVAL_MS = 200;
+/** In a long run one more step moves a curve by less than a pixel. */
+const LONG_RUN = 2000;
+const LONG_INTERVAL_MS = 500;
 
 export const metrics: { readonly steps: StepRecord[]; readonly evals: EvalRecord[] } = { steps: [], evals: [] };
 
@@ -15,7 +18,7 @@ let lastPublished = 0;
 const listeners = new Set<() => void>();
 
 function publish(now: number): void {
-  if (now - lastPublished < MIN_INTERVAL_MS) {
+  if (now - lastPublished < (metrics.steps.length > LONG_RUN ? LONG_INTERVAL_MS : MIN_INTERVAL_MS)) {
     requestAnimationFrame(publish);
     return;
   }
