@@ -19,6 +19,16 @@ await build({
   configFile: false,
   logLevel: 'warn',
   publicDir: false,
+  resolve: {
+    alias: [
+      // Only the tokenizers of transformers.js are used: its web build, with the page's stand-in for onnxruntime.
+      {
+        find: '@huggingface/transformers',
+        replacement: `${root}/node_modules/@huggingface/transformers/dist/transformers.web.js`,
+      },
+      { find: /^onnxruntime-(web|common)(\/.*)?$/, replacement: `${root}/src/data/no-onnxruntime.ts` },
+    ],
+  },
   ssr: { noExternal: true, external: ['webgpu'] },
   build: {
     ssr: entry,

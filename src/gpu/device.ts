@@ -8,6 +8,8 @@ export interface Gpu {
   /** An adapter that computes on the CPU (SwiftShader, lavapipe, WARP). */
   readonly isSoftware: boolean;
   readonly profile: KernelProfile;
+  /** What the device refused outside any error scope, e.g. a kernel that this driver cannot compile. Empty when all is well. */
+  readonly faults: readonly string[];
   /** Resolves with a sentence when the device goes away for any reason but our own destroy(). */
   readonly lost: Promise<string>;
 }
@@ -47,7 +49,9 @@ export async function openGpu(api: GPU | undefined, options: OpenOptions = {}): 
       'This browser has no WebGPU. Use Chrome or Edge 121 or newer over https or on localhost.',
     );
   }
-  const adapter = await api.requestAdapter({ powerPreference: 'high-performance' });
+  // Chrome on Windows ignores the preference and warns about it.
+  const onWindows = /Win/.test(globalThis.navigator?.platform ?? '');
+  const adapter = await api.requestAdapter(onWindows ? {} : { powerPreference: 'high-performance' });
   if (!adapter) {
     throw new GpuError(
       'no-adapter',
@@ -67,11 +71,16 @@ export async function openGpu(api: GPU | undefined, options: OpenOptions = {}): 
   } catch (cause) {
     throw new GpuError('device-failed', `The GPU could not be opened: ${(cause as Error).message}`, { cause });
   }
+  const faults: string[] = [];
+  device.addEventListener('uncapturederror', (event) => {
+    event.preventDefault();
+    faults.push(event.error.message);
+  });
   const lost = device.lost.then((loss) =>
     loss.reason === 'destroyed'
       ? new Promise<string>(() => {})
       : `The GPU was lost (${loss.message || 'no reason given'}). Close other programs that use it and load the model again.`,
   );
   const isSoftware = isSoftwareAdapter(adapter.info);
-  return { device, info: adapter.info, isSoftware, profile: profileFor(device, isSoftware), lost };
+  return { device, info: adapter.info, isSoftware, profile: profileFor(device, isSoftware), faults, lost };
 }

@@ -1,6 +1,7 @@
 /** The training loop: TRL's steps and metrics on packed passes. */
 import { packPairs } from '../data/packing';
 import { evaluatesAfter } from '../data/sampler';
+import { GpuError } from '../gpu/errors';
 import type { PairLoss, Session } from '../model/session';
 import { PAIR_RESULT } from '../ops/orpo_loss';
 import { TrainingError } from './errors';
@@ -137,6 +138,8 @@ export class Trainer {
     await staging.mapAsync(0x01 /* READ */);
     const bytes = staging.getMappedRange().slice(0);
     staging.destroy();
+    const [fault] = this.session.model.gpu.faults;
+    if (fault) throw new GpuError('shader', `The GPU refused part of the work: ${fault.slice(0, 300)}`);
     const pairs = readPairs(bytes, order, train);
     const [gradNorm] = new Float32Array(bytes, order.length * RESULT_BYTES, 2);
     const micro = steps[index].micro.map((_, m) => pairs.filter((_, i) => order[i].micro === m));

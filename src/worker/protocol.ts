@@ -210,7 +210,7 @@ export type WorkerEvent =
   | { event: 'eval'; record: EvalRecord }
   | { event: 'progress'; progress: RunProgress }
   | { event: 'exportProgress'; bytes: number; totalBytes: number; file: string }
-  /** The GPU went away; what was trained so far can still be exported. */
+  /** The GPU went away, and with it the model and a run in work. Loading the model again opens it anew. */
   | { event: 'deviceLost'; error: StudioError };
 
 export type FromWorker = Response | WorkerEvent;

@@ -82,15 +82,22 @@ export class Run {
         this.#tell('failed', 'stopped by an error');
         throw error;
       } finally {
-        if (trainer.log.length) {
-          const adapter = await downloadAdapter(session);
-          keep({ adapter, plan: this.#plan, steps: trainer.log, evals: trainer.evalLog, dataName });
-        }
+        if (trainer.log.length) await this.#save(session, trainer, dataName, keep);
       }
       this.#tell(finished ? 'finished' : 'stopped', finished ? 'done' : 'stopped; the adapter is kept');
       return this.progress;
     } finally {
       session.destroy();
+    }
+  }
+
+  async #save(session: Session, trainer: Trainer, dataName: string, keep: (run: FinishedRun) => void): Promise<void> {
+    try {
+      const adapter = await downloadAdapter(session);
+      keep({ adapter, plan: this.#plan, steps: trainer.log, evals: trainer.evalLog, dataName });
+    } catch (error) {
+      // With the device gone there is nothing to read; the run's own error says so.
+      if (this.#state !== 'failed') throw error;
     }
   }
 

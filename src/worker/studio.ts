@@ -1,6 +1,7 @@
 /** The engine's side of the protocol: one handler a request, and the state they share. Knows no `self`. */
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
 import { type Gpu, openGpu } from '../gpu/device';
+import { GpuError } from '../gpu/errors';
 import type { ModelAbout } from '../hub/manifest';
 import { deleteModel, ensureModel, listOffers, openModel } from '../hub/model';
 import { parameterCount } from '../model/config';
@@ -196,6 +197,14 @@ export class Studio {
       return await run.train(this.#data.name, (finished) => {
         this.#finished = finished;
       });
+    } catch (error) {
+      if (this.#gpu) throw error;
+      throw new GpuError(
+        'device-lost',
+        'The GPU was lost during the run, and the adapter with it. Load the model and start again; ' +
+          'if it happens again, lower max_length or close other programs that use the GPU.',
+        { cause: error },
+      );
     } finally {
       this.#run = null;
     }
