@@ -1,40 +1,32 @@
 /** The adapter's values between the GPU's slabs and PEFT's tensors. */
 import { MersenneTwister } from '../data/random';
 import { AdapterError, type AdapterTensor, loraKey } from '../formats/peft';
-import { type LoraLayout, type LoraModule, loraModules } from './lora';
+import { type LoraLayout, type LoraTensor, loraTensors } from './lora';
 import type { Session } from './session';
 
-/** The tensors of one module in PEFT's names: A [r, in] and B [out, r]. */
-const specs = (m: LoraModule, rank: number) => [
-  {
-    name: loraKey({ layer: m.layer, module: m.module, part: 'A' }),
-    shape: [rank, m.inputs],
-    module: m,
-    part: 'A' as const,
-  },
-  {
-    name: loraKey({ layer: m.layer, module: m.module, part: 'B' }),
-    shape: [m.outputs, rank],
-    module: m,
-    part: 'B' as const,
-  },
-];
+const size = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 
-/** Name and shape of every tensor of an adapter. */
-export const adapterSpecs = (layout: LoraLayout) => loraModules(layout).flatMap((m) => specs(m, layout.rank));
+/** Every tensor of an adapter with its name in PEFT's layout. */
+export const adapterSpecs = (layout: LoraLayout): (LoraTensor & { name: string })[] =>
+  loraTensors(layout).map((tensor) => {
+    const { layer, module } = tensor.lora;
+    return { ...tensor, name: loraKey({ layer, module, part: tensor.part }) };
+  });
 
 /**
  * A fresh adapter: A uniform in ±1/sqrt(in) (PEFT's kaiming_uniform with a = sqrt 5), B zero. Drawn in the order of the
- * tensors' names with torch's CPU generator, so that a seed gives what torch.rand would.
+ * tensors' names with torch's CPU generator, so that a seed gives what torch.rand would. DoRA's magnitudes are not among
+ * them: uploadAdapter takes them from the weights.
  */
 export function initialAdapter(layout: LoraLayout, seed: number): Map<string, AdapterTensor> {
   const random = new MersenneTwister(seed);
   const out = new Map<string, AdapterTensor>();
   const sorted = adapterSpecs(layout).sort((a, b) => (a.name < b.name ? -1 : 1));
-  for (const { name, shape, module, part } of sorted) {
-    const values = new Float32Array(shape[0] * shape[1]);
+  for (const { name, shape, lora, part } of sorted) {
+    if (part === 'magnitude') continue;
+    const values = new Float32Array(size(shape));
     if (part === 'A') {
-      const bound = 1 / Math.sqrt(module.inputs);
+      const bound = 1 / Math.sqrt(lora.inputs);
       for (let i = 0; i < values.length; i++) {
         const unit = (random.nextU32() & 0xffffff) / 0x1000000;
         values[i] = Math.fround(Math.fround(unit * 2) - 1) * bound;
@@ -45,30 +37,30 @@ export function initialAdapter(layout: LoraLayout, seed: number): Map<string, Ad
   return out;
 }
 
-/** Slab contents of an adapter, padding included. Throws AdapterError for a tensor that is missing or misshapen. */
+/**
+ * Slab contents of an adapter, padding included. DoRA's magnitudes may be missing and are then zero.
+ * Throws AdapterError for a tensor that is missing or misshapen.
+ */
 export function packAdapter(
   layout: LoraLayout,
   tensors: ReadonlyMap<string, AdapterTensor>,
 ): Float32Array<ArrayBuffer>[] {
   const slabs = layout.slabs.map((length) => new Float32Array(length));
-  for (const { name, shape, module, part } of adapterSpecs(layout)) {
-    const tensor = tensors.get(name);
-    if (!tensor) throw new AdapterError('bad-adapter', `The adapter has no tensor ${name}.`, name);
-    if (tensor.shape[0] !== shape[0] || tensor.shape[1] !== shape[1]) {
+  for (const spec of adapterSpecs(layout)) {
+    const tensor = tensors.get(spec.name);
+    if (!tensor) {
+      if (spec.part === 'magnitude') continue;
+      throw new AdapterError('bad-adapter', `The adapter has no tensor ${spec.name}.`, spec.name);
+    }
+    if (String(tensor.shape) !== String(spec.shape)) {
       throw new AdapterError(
         'bad-adapter',
-        `${name} has shape [${tensor.shape}], the settings ask for [${shape}].`,
-        name,
+        `${spec.name} has shape [${tensor.shape}], the settings ask for [${spec.shape}].`,
+        spec.name,
       );
     }
-    const slab = slabs[module.slab];
-    if (part === 'A') slab.set(tensor.values, module.a);
-    else {
-      for (let row = 0; row < module.outputs; row++) {
-        const values = tensor.values.subarray(row * layout.rank, (row + 1) * layout.rank);
-        slab.set(values, module.b + row * layout.paddedRank);
-      }
-    }
+    const slab = slabs[spec.slab];
+    eachRow(spec, (at, from, to) => slab.set(tensor.values.subarray(from, to), at));
   }
   return slabs;
 }
@@ -76,19 +68,22 @@ export function packAdapter(
 /** The inverse of packAdapter. */
 export function unpackAdapter(layout: LoraLayout, slabs: readonly Float32Array[]): Map<string, AdapterTensor> {
   const out = new Map<string, AdapterTensor>();
-  for (const { name, shape, module, part } of adapterSpecs(layout)) {
-    const values = new Float32Array(shape[0] * shape[1]);
-    const slab = slabs[module.slab];
-    if (part === 'A') values.set(slab.subarray(module.a, module.a + values.length));
-    else {
-      for (let row = 0; row < module.outputs; row++) {
-        const from = module.b + row * layout.paddedRank;
-        values.set(slab.subarray(from, from + layout.rank), row * layout.rank);
-      }
-    }
-    out.set(name, { name, shape, values });
+  for (const spec of adapterSpecs(layout)) {
+    const values = new Float32Array(size(spec.shape));
+    const slab = slabs[spec.slab];
+    eachRow(spec, (at, from, to) => values.set(slab.subarray(at, at + to - from), from));
+    out.set(spec.name, { name: spec.name, shape: spec.shape, values });
   }
   return out;
+}
+
+/** Calls `visit` for the stretches that lie in one piece both in the tensor, at [from, to), and in the slab, at `at`. */
+function eachRow(tensor: LoraTensor, visit: (at: number, from: number, to: number) => void): void {
+  const total = size(tensor.shape);
+  const length = tensor.stride === tensor.columns ? total : tensor.columns;
+  for (let from = 0, at = tensor.offset; from < total; from += length, at += tensor.stride) {
+    visit(at, from, from + length);
+  }
 }
 
 /** Writes an adapter to the GPU and zeroes the moments. */
@@ -96,7 +91,10 @@ export function uploadAdapter(session: Session, tensors: ReadonlyMap<string, Ada
   const { cmd } = session.model;
   packAdapter(session.lora, tensors).forEach((values, i) => {
     cmd.upload({ buffer: session.memory.get(`lora.param.${i}`) }, values);
-    for (const kind of ['grad', 'm', 'v']) cmd.clear({ buffer: session.memory.get(`lora.${kind}.${i}`) });
+    for (const kind of ['grad', 'm', 'v', 'state']) {
+      const name = `lora.${kind}.${i}`;
+      if (session.memory.has(name)) cmd.clear({ buffer: session.memory.get(name) });
+    }
   });
 }
 

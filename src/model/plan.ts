@@ -8,6 +8,7 @@ import type { WeightFormat } from '../ops/weight';
 import type { Optimizer } from '../train/hparams';
 import { type LlamaConfig, projectionShapes } from './config';
 import type { LoraLayout } from './lora';
+import { BLOCK_WORDS, momentBlocks } from './moments';
 
 export interface DeviceLimits {
   maxBufferSize: number;
@@ -132,9 +133,17 @@ export function runSpecs(c: LlamaConfig, lora: LoraLayout, capacity: PackCapacit
   lora.slabs.forEach((length, i) => {
     add(`lora.param.${i}`, 'lora', length);
     add(`lora.grad.${i}`, 'lora', length);
+    if (options.optim === 'adamw_8bit') return;
     add(`lora.m.${i}`, 'moments', length);
     add(`lora.v.${i}`, 'moments', length);
   });
+  if (options.optim === 'adamw_8bit') {
+    momentBlocks(lora).forEach(({ blocks, stateWords }, i) => {
+      add(`lora.state.${i}`, 'moments', stateWords);
+      add(`lora.blocks.${i}`, 'moments', blocks * BLOCK_WORDS);
+    });
+    add('adamw.maps', 'moments', 512);
+  }
   for (let i = 0; i <= c.layers; i++) add(`hidden.${i}`, 'checkpoints', tokens * c.hiddenSize);
   const kept = options.gradient_checkpointing ? 1 : c.layers;
   const widths = layerWidths(c, lora);

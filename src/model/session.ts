@@ -1,5 +1,6 @@
 /** A model on the GPU with an adapter and the buffers of a run: forward and backward of one pack at a time. */
 import type { Pack } from '../data/packing';
+import { dynamicMap } from '../formats/nf4-codec';
 import type { Commands } from '../gpu/commands';
 import type { Gpu } from '../gpu/device';
 import { Memory } from '../gpu/memory';
@@ -8,6 +9,7 @@ import type { LlamaConfig } from './config';
 import { HeadRunner } from './head';
 import { LayerRunner } from './layer';
 import type { LoraLayout } from './lora';
+import { momentBlocks } from './moments';
 import { type PackCapacity, type RunOptions, runSpecs } from './plan';
 import { ropeTable } from './rope';
 import type { Weights } from './weights';
@@ -66,8 +68,16 @@ export class Session {
   ): Promise<Session> {
     const memory = new Memory(model.gpu.device);
     await memory.allocate(runSpecs(model.config, lora, capacity, options));
+    const { queue } = model.gpu.device;
     const table = ropeTable(model.config.rope, model.config.headDim, capacity.positions);
-    model.gpu.device.queue.writeBuffer(memory.get('rope.table'), 0, table);
+    queue.writeBuffer(memory.get('rope.table'), 0, table);
+    if (options.optim === 'adamw_8bit') {
+      momentBlocks(lora).forEach(({ table }, i) => {
+        queue.writeBuffer(memory.get(`lora.blocks.${i}`), 0, table);
+      });
+      const maps = [dynamicMap(true), dynamicMap(false)].flatMap((map) => [...map]);
+      queue.writeBuffer(memory.get('adamw.maps'), 0, Float32Array.from(maps));
+    }
     return new Session(model, lora, capacity, memory, options);
   }
 
