@@ -57,7 +57,7 @@ export function DataSources() {
           <h2 className="section-title">Built-in sets</h2>
           <ul>
             {dataOffers.map((offer) => {
-              const inUse = train?.name === offer.title || train?.name === offer.id;
+              const inUse = train?.name === offer.id;
               return (
                 <li key={offer.id}>
                   <div className="grow">

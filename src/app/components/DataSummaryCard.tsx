@@ -1,6 +1,7 @@
 import type { DataSummary, RowProblem } from '../../worker/protocol';
 import { formatCount, plural } from '../lib/format';
-import { clearData, type Role } from '../store/data';
+import { clearData, type Role, titleOf } from '../store/data';
+import { useModels } from '../store/models';
 import { busyState, useRun } from '../store/run';
 import { Badge, IconButton } from './ui';
 
@@ -57,6 +58,7 @@ function Problems({ summary }: { summary: DataSummary }) {
 }
 
 export function DataSummaryCard({ part, summary, title }: { part: Role; summary: DataSummary; title: string }) {
+  const dataOffers = useModels((state) => state.dataOffers);
   const running = useRun((state) => busyState(state.progress));
   return (
     <section className="card" aria-label={title}>
@@ -69,7 +71,7 @@ export function DataSummaryCard({ part, summary, title }: { part: Role; summary:
           onClick={() => void clearData(part)}
         />
       </div>
-      <p className="big-name">{summary.name}</p>
+      <p className="big-name">{titleOf(summary.name, dataOffers)}</p>
       <p>
         Read as <Badge>{summary.schema}</Badge> {plural(summary.rows, 'row')},{' '}
         <strong>{formatCount(summary.usable)} usable</strong>.

@@ -1,5 +1,5 @@
 import { checkHParams } from '../settings/validate';
-import { useData } from '../store/data';
+import { titleOf, useData } from '../store/data';
 import { useModels } from '../store/models';
 import { usePlan } from '../store/plan';
 import { busyState, hasAdapter, startRun, stopRun, useRun } from '../store/run';
@@ -10,7 +10,7 @@ import { Button } from './ui';
 /** Start, stop, and where to go when it is over. */
 export function RunControls() {
   const run = useRun();
-  const model = useModels((state) => state.model);
+  const { model, dataOffers } = useModels();
   const { train, reading } = useData();
   const { plan, planning } = usePlan();
   const { hparams, evalFraction, invalid } = useSettings();
@@ -29,7 +29,7 @@ export function RunControls() {
   const start = () => {
     if (!model || !train || !plan) return;
     const settings = { hparams: { ...hparams, target_modules: [...hparams.target_modules] }, evalFraction };
-    void startRun({ modelTitle: model.title, dataName: train.name, settings, plan });
+    void startRun({ modelTitle: model.title, dataName: titleOf(train.name, dataOffers), settings, plan });
   };
   return (
     <>

@@ -1,6 +1,6 @@
 /** The training and held-out pairs. The rows themselves stay in the engine; the page asks for a few at a time. */
 import { create } from 'zustand';
-import type { DataState as LoadedData, PairsPage } from '../../worker/protocol';
+import type { DataOffer, DataState as LoadedData, PairsPage } from '../../worker/protocol';
 import { remember } from '../lib/memory';
 import { announce, dismissCode, reportError } from './alerts';
 import { engine } from './client';
@@ -62,6 +62,10 @@ export async function loadBuiltin(role: Role, id: string, title: string): Promis
   if (done && role === 'train') remember('data', id);
   return done;
 }
+
+/** What a data set is called on the page: the title of a built-in one, else the file's name. */
+export const titleOf = (name: string, offers: DataOffer[]): string =>
+  offers.find((offer) => offer.id === name)?.title ?? name;
 
 export async function clearData(role: Role): Promise<void> {
   try {

@@ -27,10 +27,13 @@ export const useModels = create<ModelsState>(() => ({
   progress: null,
 }));
 
+const smallestFirst = (offers: ModelOffer[]): ModelOffer[] =>
+  offers.toSorted((a, b) => a.downloadBytes - b.downloadBytes);
+
 export async function refreshOffers(): Promise<void> {
   try {
     const { models, data } = await engine.request('offers', {});
-    useModels.setState({ offers: models, dataOffers: data, offersLoaded: true });
+    useModels.setState({ offers: smallestFirst(models), dataOffers: data, offersLoaded: true });
   } catch (cause) {
     reportError(cause);
   }
@@ -63,7 +66,7 @@ export async function loadModel(id: string): Promise<boolean> {
 export async function deleteModel(id: string): Promise<void> {
   useModels.setState({ deletingId: id });
   try {
-    useModels.setState({ offers: await engine.request('deleteModel', { id }) });
+    useModels.setState({ offers: smallestFirst(await engine.request('deleteModel', { id })) });
     announce('Deleted from this browser’s storage.');
   } catch (cause) {
     reportError(cause);

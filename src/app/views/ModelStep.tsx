@@ -3,7 +3,7 @@ import { ModelCard } from '../components/ModelCard';
 import { Button } from '../components/ui';
 import { ViewHead } from '../components/ViewHead';
 import { formatCount, formatParameters } from '../lib/format';
-import { useData } from '../store/data';
+import { titleOf, useData } from '../store/data';
 import { useModels } from '../store/models';
 import { hasAdapter, useRun } from '../store/run';
 import { goTo } from '../store/ui';
@@ -12,6 +12,7 @@ import { goTo } from '../store/ui';
 function ReadyBanner() {
   const model = useModels((state) => state.model);
   const train = useData((state) => state.train);
+  const dataOffers = useModels((state) => state.dataOffers);
   const run = useRun();
   if (!model || !train || run.progress || hasAdapter(run)) return null;
   return (
@@ -19,7 +20,8 @@ function ReadyBanner() {
       <div>
         <h2>Ready to train</h2>
         <p>
-          {model.title} and “{train.name}” are loaded. Start at once, or choose your own model and data first.
+          {model.title} and “{titleOf(train.name, dataOffers)}” are loaded. Start at once, or choose your own model and
+          data first.
         </p>
       </div>
       <Button look="primary" icon="arrow" onClick={() => goTo('train')}>
