@@ -19,6 +19,9 @@ export const cmd = new Commands(device);
  */
 export const EPS = 2 ** -23;
 
+/** Values below the smallest normal float32 may be flushed to zero. */
+export const FLUSHED = 2 ** -126;
+
 const tile = (bm: number, bn: number, bk: number, tm: number, tn: number): MatmulTile => ({ bm, bn, bk, tm, tn });
 const tiled = (shape: MatmulTile, attentionTile: number, rowThreads: number): KernelProfile => ({
   tier: 'f32',
