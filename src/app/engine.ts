@@ -98,7 +98,5 @@ export class Engine {
 
 /** Starts the engine thread of this page. */
 export function startEngine(): Engine {
-  // The name tells the thread where the site lies: its own address is that of a built script.
-  const name = new URL('.', document.baseURI).href;
-  return new Engine(new Worker(new URL('../worker/worker.ts', import.meta.url), { type: 'module', name }));
+  return new Engine(new Worker(new URL('../worker/worker.ts', import.meta.url), { type: 'module' }));
 }

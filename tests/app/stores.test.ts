@@ -147,7 +147,8 @@ describe('metrics', () => {
     for (let step = 1; step <= 5000; step++) metrics.pushStep(record(step));
     metrics.pushEval({ step: 5000 } as EvalRecord);
     expect(told).toBe(0);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await vi.waitFor(() => expect(told).toBe(1), 5000);
+    await settle();
     stop();
     expect(told).toBe(1);
     expect(metrics.metrics.steps).toHaveLength(5000);

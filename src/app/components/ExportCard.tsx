@@ -55,7 +55,8 @@ function Done({ kind }: { kind: ExportKind }) {
   return (
     <details className="written">
       <summary>
-        <Glyph name="check" /> {plural(done.files.length, 'file')}, {formatBytes(bytes)}: {done.where}
+        <Glyph name="check" /> {done.files.length === 1 ? done.files[0].name : plural(done.files.length, 'file')},{' '}
+        {formatBytes(bytes)}, in {done.where}
       </summary>
       <ul>
         {done.files.map((file) => (
@@ -124,7 +125,7 @@ export function ExportCard({ kind }: { kind: 'merged' | 'adapter' | 'log-jsonl' 
                 aria-label={`Save ${what} to a folder`}
                 onClick={() => void exportToFolder(kind)}
               >
-                Save to a folder
+                Save to folder
               </Button>
             )}
             <Button
@@ -134,7 +135,7 @@ export function ExportCard({ kind }: { kind: 'merged' | 'adapter' | 'log-jsonl' 
               aria-label={`Download ${what} as zip`}
               onClick={() => void exportAsFile(kind)}
             >
-              Download zip
+              Zip file
             </Button>
           </>
         )}

@@ -33,24 +33,25 @@ const SPOOL = 'export-spool';
 
 /**
  * Saves a stream as a download. It goes through a file in the page's private file system, so that a model of many
- * gigabytes never has to fit in memory; where there is none, through a Blob.
+ * gigabytes never has to fit in memory; where there is none, through a Blob. Answers how many bytes were saved.
  */
 export async function saveStream(download: {
   name: string;
   mimeType: string;
   stream: ReadableStream<Uint8Array>;
-}): Promise<void> {
+}): Promise<number> {
   const { name, mimeType, stream } = download;
   const spool = await openSpool();
   if (!spool) {
     const blob = await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).blob();
     clickDownload(new Blob([blob], { type: mimeType }), name);
-    return;
+    return blob.size;
   }
   const writable = await spool.createWritable();
   await (stream as ReadableStream<Uint8Array<ArrayBuffer>>).pipeTo(writable);
   const file = await spool.getFile();
   clickDownload(new File([file], name, { type: mimeType }), name);
+  return file.size;
 }
 
 async function openSpool(): Promise<FileSystemFileHandle | null> {

@@ -17,6 +17,7 @@ export const SCHEDULERS: Choice[] = [
 export const OPTIMIZERS: Choice[] = [
   { value: 'adamw_torch', label: 'adamw_torch: weight decay before the update' },
   { value: 'adamw_bnb_32bit', label: 'adamw_bnb_32bit: weight decay after the update' },
+  { value: 'adamw_8bit', label: 'adamw_8bit: moments in a byte each, as bitsandbytes' },
 ];
 
 export const TRUNCATIONS: Choice[] = [

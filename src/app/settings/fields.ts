@@ -9,6 +9,8 @@ interface Common {
 export interface NumberRule {
   kind: 'number';
   integer?: boolean;
+  /** Below 1 a share; above it a whole number. */
+  shareOrWhole?: boolean;
   min?: number;
   /** The minimum itself is not allowed. */
   above?: number;
@@ -89,7 +91,7 @@ export const FIELD_GROUPS: FieldGroup[] = [
         'eval_steps',
         'Evaluate every',
         'Steps between two looks at the held-out pairs; below 1 a share of the run, 0 only at the end.',
-        { min: 0, max: 10_000_000 },
+        { min: 0, max: 10_000_000, shareOrWhole: true },
       ),
     ],
   },
@@ -110,6 +112,7 @@ export const FIELD_GROUPS: FieldGroup[] = [
       number('warmup_steps', 'Warm-up', 'Steps over which the rate rises from 0; below 1 it is a share of the run.', {
         min: 0,
         max: 10_000_000,
+        shareOrWhole: true,
       }),
     ],
   },
@@ -200,7 +203,12 @@ export const FIELD_GROUPS: FieldGroup[] = [
     id: 'optimizer',
     title: 'Optimizer',
     fields: [
-      choice('optim', 'Optimizer', 'Which AdamW: they differ only when there is weight decay.', OPTIMIZERS),
+      choice(
+        'optim',
+        'Optimizer',
+        'Which AdamW: the first two differ only under weight decay, the 8-bit one takes a quarter of the memory.',
+        OPTIMIZERS,
+      ),
       number('max_grad_norm', 'Gradient clip', 'Longer gradients are shortened to this norm; 0 never clips.', {
         min: 0,
         max: 1e6,

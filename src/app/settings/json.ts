@@ -37,11 +37,9 @@ export function settingsFromJson(text: string, current: HParams): ImportedSettin
     throw new SettingsFileError('This settings file must hold one JSON object, such as {"beta": 0.1, "lora_r": 16}.');
   }
   const values = data as Record<string, unknown>;
-  const unsupported =
-    values.use_dora === true ? 'use_dora' : values.optim === 'adamw_8bit' ? 'optim "adamw_8bit"' : null;
-  if (unsupported) {
+  if (values.use_dora === true) {
     throw new SettingsFileError(
-      `This settings file asks for ${unsupported}, which this version cannot train. Take it out and try again.`,
+      `This settings file asks for use_dora, which this version cannot train. Take it out and try again.`,
     );
   }
   const hparams = { ...current } as unknown as Record<string, unknown>;

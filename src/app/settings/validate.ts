@@ -17,6 +17,8 @@ export function checkNumber(rule: NumberRule, value: number): string | null {
   if (!Number.isFinite(value)) return 'Type a number, e.g. 0.1 or 8e-6.';
   if (rule.also?.includes(value)) return null;
   if (rule.integer && !Number.isInteger(value)) return `This is a whole number ${rangeOf(rule)}.`;
+  if (rule.shareOrWhole && value > 1 && !Number.isInteger(value))
+    return 'This is a whole number of steps, or a share below 1.';
   const fits =
     (rule.min === undefined || value >= rule.min) &&
     (rule.above === undefined || value > rule.above) &&

@@ -23,12 +23,13 @@ async function run(kind: ExportKind, directory: FileSystemDirectoryHandle | unde
   try {
     const { dtype } = useExports.getState();
     const options = directory ? { kind, dtype, directory } : { kind, dtype };
-    const { files, download } = await engine.request('export', options);
-    if (download) await saveStream(download);
-    const where = directory ? `folder “${directory.name}”` : `${download?.name ?? 'a file'}, in your downloads`;
+    const { files: written, download } = await engine.request('export', options);
+    // A stream's bytes are known once it has run.
+    const files = download ? [{ name: download.name, bytes: await saveStream(download) }] : written;
+    const where = directory ? `folder “${directory.name}”` : `your downloads`;
     useExports.setState(({ done }) => ({ done: { ...done, [kind]: { files, where } } }));
     if (kind === 'merged' || kind === 'adapter') useRun.setState({ exported: true });
-    announce(`Export written: ${where}.`);
+    announce(`Export written to ${where}.`);
   } catch (cause) {
     reportError(cause);
   } finally {

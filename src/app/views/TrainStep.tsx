@@ -39,7 +39,7 @@ export default function TrainStep() {
     progress && progress.step > 0
       ? `epoch ${progress.epoch.toFixed(2)} of ${Number(epochs.toFixed(2))}`
       : busyState(progress)
-        ? progress?.activity
+        ? 'The first step takes longest: kernels are compiled for this GPU.'
         : 'Every curve is live, and has the name it has in TRL.';
 
   return (
