@@ -39,7 +39,7 @@ export class HeadRunner {
     this.#weights = weights;
     this.#memory = memory;
     this.#matmul = new MatmulOps(cmd, profile);
-    this.#tile = headTile(config, capacity.rows);
+    this.#tile = headTile(config, capacity);
   }
 
   /** Losses of the pack's pairs into pack.results, entry weights into head.weights. */

@@ -90,22 +90,33 @@ export interface PackCapacity {
   pairs: number;
   /** Longest single sequence. */
   positions: number;
+  /** Largest tile of logits; multiples of 4. By default as large as pays. */
+  headTile?: { rows: number; columns: number };
 }
 
 export interface RunOptions {
   optim: Optimizer;
   gradient_checkpointing: boolean;
+  lora_dropout?: number;
+  disable_dropout?: boolean;
 }
+
+/** Share of a LoRA input's values that training drops. */
+export const dropoutShare = ({ lora_dropout = 0, disable_dropout = true }: RunOptions): number =>
+  disable_dropout ? 0 : lora_dropout;
 
 /** Rows and vocabulary columns of one tile of logits. */
-export function headTile(c: LlamaConfig, rows: number): { rows: number; columns: number } {
-  const tileRows = Math.min(rows, 1024);
+export function headTile(c: LlamaConfig, capacity: PackCapacity): { rows: number; columns: number } {
+  const { rows, columns } = capacity.headTile ?? { rows: 1024, columns: 8192 };
   const vocab = Math.ceil(c.vocabSize / 4) * 4;
-  return { rows: tileRows, columns: Math.min(vocab, 8192) };
+  return { rows: Math.min(capacity.rows, rows), columns: Math.min(vocab, columns) };
 }
 
-/** Widths of the values that one layer keeps per token, in f32. */
-export function layerWidths(c: LlamaConfig, lora: LoraLayout): Record<string, number> {
+export type AttentionBuffer = 'normed' | 'qkv' | 'attn' | 'lse' | 'mid' | 'uQkv' | 'uO';
+export type MlpBuffer = 'normedMid' | 'gateUp' | 'act' | 'uGateUp' | 'uDown';
+
+/** Widths of the values that the first half of a layer keeps per token, in f32. */
+export function attentionWidths(c: LlamaConfig, lora: LoraLayout): Record<AttentionBuffer, number> {
   const groups = lora.layers[0] ?? {};
   return {
     normed: c.hiddenSize,
@@ -113,14 +124,33 @@ export function layerWidths(c: LlamaConfig, lora: LoraLayout): Record<string, nu
     attn: c.heads * c.headDim,
     lse: c.heads,
     mid: c.hiddenSize,
+    uQkv: groups.qkv?.width ?? 0,
+    uO: groups.o?.width ?? 0,
+  };
+}
+
+/** The same for the second half. */
+export function mlpWidths(c: LlamaConfig, lora: LoraLayout): Record<MlpBuffer, number> {
+  const groups = lora.layers[0] ?? {};
+  return {
     normedMid: c.hiddenSize,
     gateUp: 2 * c.intermediateSize,
     act: c.intermediateSize,
-    uQkv: groups.qkv?.width ?? 0,
-    uO: groups.o?.width ?? 0,
     uGateUp: groups.gateUp?.width ?? 0,
     uDown: groups.down?.width ?? 0,
   };
+}
+
+/** Tokens that the second half of a layer works on at a time: gate and up of a stretch take at most 64 MiB. */
+export function mlpStretch(c: LlamaConfig, tokens: number): number {
+  const most = Math.floor(2 ** 26 / (2 * c.intermediateSize * 4) / 64) * 64;
+  return Math.min(tokens, Math.max(64, most));
+}
+
+/** The most tokens of a pass whose widest rows still fit one binding. */
+export function bindableTokens(c: LlamaConfig, limits: DeviceLimits): number {
+  const widest = Math.max(c.hiddenSize, (c.heads + 2 * c.kvHeads) * c.headDim);
+  return Math.floor(bindingLimit(limits) / (widest * 4));
 }
 
 /** Every buffer of a run beside the weights. */
@@ -146,18 +176,31 @@ export function runSpecs(c: LlamaConfig, lora: LoraLayout, capacity: PackCapacit
   }
   for (let i = 0; i <= c.layers; i++) add(`hidden.${i}`, 'checkpoints', tokens * c.hiddenSize);
   const kept = options.gradient_checkpointing ? 1 : c.layers;
-  const widths = layerWidths(c, lora);
+  const widths = attentionWidths(c, lora);
+  const mlp = mlpWidths(c, lora);
+  const stretch = mlpStretch(c, tokens);
+  const stretches = options.gradient_checkpointing ? 1 : Math.ceil(tokens / stretch);
   for (let i = 0; i < kept; i++) {
-    for (const [name, width] of Object.entries(widths)) add(`act.${i}.${name}`, 'activations', tokens * width);
+    for (const [name, width] of Object.entries(widths)) add(`act.${name}.${i}`, 'activations', tokens * width);
+    for (let j = 0; j < stretches; j++) {
+      const rows = Math.min(stretch, tokens - j * stretch);
+      for (const [name, width] of Object.entries(mlp)) add(`act.${name}.${i}.${j}`, 'activations', rows * width);
+    }
   }
   add('grad.hidden', 'activations', tokens * c.hiddenSize);
   add('grad.normed', 'activations', tokens * c.hiddenSize);
   add('grad.attn', 'activations', tokens * widths.attn);
   add('grad.qkv', 'activations', tokens * widths.qkv);
-  add('grad.u', 'activations', tokens * Math.max(widths.uQkv, widths.uO, widths.uGateUp, widths.uDown));
+  const narrow = tokens * Math.max(widths.uQkv, widths.uO);
+  add('grad.u', 'activations', Math.max(narrow, stretch * Math.max(mlp.uGateUp, mlp.uDown)));
+  if (lora.doraScales) add('dora.scale', 'lora', 2 * lora.doraScales);
+  if (dropoutShare(options) > 0) {
+    const attention = tokens * Math.max(c.hiddenSize, widths.attn);
+    add('dropped', 'activations', Math.max(attention, stretch * c.intermediateSize));
+  }
   add('delta', 'activations', tokens * c.heads);
 
-  const tile = headTile(c, rows);
+  const tile = headTile(c, capacity);
   add('head.tile', 'head', tile.rows * tile.columns);
   add('head.normed', 'head', rows * c.hiddenSize);
   add('head.grad', 'head', rows * c.hiddenSize);
