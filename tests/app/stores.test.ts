@@ -8,6 +8,7 @@ import type { EvalRecord, RunProgress, Settings, StepRecord } from '../../src/wo
 type Message = { id: number; type: string; args: unknown };
 let engineEnd: MessagePort;
 let pageEnd: MessagePort;
+let frame: ReturnType<typeof setTimeout>;
 const received: Message[] = [];
 const settle = () => new Promise((resolve) => setTimeout(resolve, 20));
 const answer = (type: string, result: unknown) => {
@@ -54,9 +55,9 @@ beforeAll(async () => {
     }),
   );
   vi.stubGlobal('Worker', ChannelWorker);
-  vi.stubGlobal('requestAnimationFrame', (callback: (now: number) => void) =>
-    setTimeout(() => callback(performance.now()), 4),
-  );
+  vi.stubGlobal('requestAnimationFrame', (callback: (now: number) => void) => {
+    frame = setTimeout(() => callback(performance.now()), 4);
+  });
   run = await import('../../src/app/store/run');
   metrics = await import('../../src/app/store/metrics');
   alerts = await import('../../src/app/store/alerts');
@@ -65,6 +66,7 @@ beforeAll(async () => {
 });
 
 afterAll(() => {
+  clearTimeout(frame);
   pageEnd.close();
   vi.unstubAllGlobals();
 });
