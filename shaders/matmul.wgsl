@@ -1,4 +1,5 @@
-// Every matrix product of the engine: Y = alpha * A B (+ U V, the LoRA part) (+ residual) (+ Y).
+// Every matrix product of the engine: Y = alpha * A B (+ U V, the LoRA part), all of that times a factor for each column
+// (COLUMN_SCALE, DoRA), (+ residual) (+ Y).
 //
 //   forward   X Wᵀ   A(m,k) = x[m,k]   B(k,n) = w[n,k]   (B_ROWS_N)
 //   backward  dY W   A(m,k) = x[m,k]   B(k,n) = w[k,n]
@@ -13,7 +14,7 @@ struct Params {
   ldy: u32, y_offset: u32,
   ldr: u32, r_offset: u32,
   rank: u32, ldu: u32, u_offset: u32, ldv: u32, v_offset: u32,
-  alpha: f32, accumulate: u32,
+  alpha: f32, accumulate: u32, s_offset: u32,
   nested_blocks: u32, nested_offset: f32, nested_first: u32,
 }
 
@@ -27,6 +28,9 @@ struct Params {
 //#endif
 //#if RESIDUAL
 @group(0) @binding(7) var<storage, read> residual: array<vec4f>;
+//#endif
+//#if COLUMN_SCALE
+@group(0) @binding(8) var<storage, read> column_scale: array<vec4f>;
 //#endif
 
 //#include accumulate
@@ -155,6 +159,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       let n = n0 + (tx + j * TX) * 4u;
       if (n >= p.N) { continue; }
       var value = acc[i * (TN / 4u) + j];
+      //#if COLUMN_SCALE
+      value *= column_scale[(p.s_offset + n) >> 2u];
+      //#endif
       //#if RESIDUAL
       value += residual[(p.r_offset + m * p.ldr + n) >> 2u];
       //#endif

@@ -7,7 +7,7 @@ struct Params {
   ldy: u32, y_offset: u32,
   ldr: u32, r_offset: u32,
   rank: u32, ldu: u32, u_offset: u32, ldv: u32, v_offset: u32,
-  alpha: f32, accumulate: u32,
+  alpha: f32, accumulate: u32, s_offset: u32,
   nested_blocks: u32, nested_offset: f32, nested_first: u32,
 }
 
@@ -21,6 +21,9 @@ struct Params {
 //#endif
 //#if RESIDUAL
 @group(0) @binding(7) var<storage, read> residual: array<vec4f>;
+//#endif
+//#if COLUMN_SCALE
+@group(0) @binding(8) var<storage, read> column_scale: array<vec4f>;
 //#endif
 
 // Rows of the block by columns: what four rows of A and a 4 x 4 block of B add.
@@ -88,6 +91,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   //#endif
   for (var i = 0u; i < 4u && m + i < p.M; i++) {
     var value = acc[i];
+    //#if COLUMN_SCALE
+    value *= column_scale[(p.s_offset + n) >> 2u];
+    //#endif
     //#if RESIDUAL
     value += residual[(p.r_offset + (m + i) * p.ldr + n) >> 2u];
     //#endif

@@ -38,11 +38,13 @@ export class Memory {
    * @throws GpuError `out-of-memory` with the numbers; what this call allocated is freed again
    */
   async allocate(specs: readonly BufferSpec[]): Promise<void> {
-    const tooLarge = specs.find((s) => s.bytes > this.device.limits.maxBufferSize);
+    const { maxBufferSize, maxStorageBufferBindingSize } = this.device.limits;
+    const most = Math.min(maxBufferSize, maxStorageBufferBindingSize);
+    const tooLarge = specs.find((s) => s.bytes > most);
     if (tooLarge) {
       throw new GpuError(
         'limits',
-        `${tooLarge.name} needs ${tooLarge.bytes} bytes in one buffer; this GPU allows ${this.device.limits.maxBufferSize}.`,
+        `${tooLarge.name} needs ${tooLarge.bytes} bytes in one buffer; this GPU allows ${most}. Shorten max_length, or choose a smaller model.`,
       );
     }
     this.device.pushErrorScope('out-of-memory');

@@ -86,7 +86,10 @@ function eachRow(tensor: LoraTensor, visit: (at: number, from: number, to: numbe
   }
 }
 
-/** Writes an adapter to the GPU and zeroes the moments. */
+/**
+ * Writes an adapter to the GPU and zeroes the moments. With DoRA an adapter without magnitudes (a fresh one, or a LoRA)
+ * gets those that change nothing: the norms of the adapted weights' rows.
+ */
 export function uploadAdapter(session: Session, tensors: ReadonlyMap<string, AdapterTensor>): void {
   const { cmd } = session.model;
   packAdapter(session.lora, tensors).forEach((values, i) => {
@@ -96,6 +99,11 @@ export function uploadAdapter(session: Session, tensors: ReadonlyMap<string, Ada
       if (session.memory.has(name)) cmd.clear({ buffer: session.memory.get(name) });
     }
   });
+  const magnitudes = adapterSpecs(session.lora).filter(({ part }) => part === 'magnitude');
+  const given = magnitudes.filter(({ name }) => tensors.has(name)).length;
+  if (given === magnitudes.length) return;
+  if (given > 0) throw new AdapterError('bad-adapter', 'The adapter has magnitudes for some of its modules only.');
+  session.startMagnitudes();
 }
 
 /** Reads the adapter (or its gradients) back from the GPU. */

@@ -20,7 +20,8 @@ export interface LoraSettings {
 
 export type LoraGroupName = 'qkv' | 'o' | 'gateUp' | 'down';
 
-const GROUPS: Record<LoraGroupName, readonly TargetModule[]> = {
+/** Projections that read the same input. */
+export const LORA_GROUPS: Record<LoraGroupName, readonly TargetModule[]> = {
   qkv: ['q_proj', 'k_proj', 'v_proj'],
   o: ['o_proj'],
   gateUp: ['gate_proj', 'up_proj'],
@@ -94,7 +95,7 @@ export function loraLayout(config: LlamaConfig, settings: LoraSettings, slabLimi
   let doraScales = 0;
   for (let layer = 0; layer < config.layers; layer++) {
     const groups: LoraLayout['layers'][number] = {};
-    for (const [name, members] of Object.entries(GROUPS) as [LoraGroupName, readonly TargetModule[]][]) {
+    for (const [name, members] of Object.entries(LORA_GROUPS) as [LoraGroupName, readonly TargetModule[]][]) {
       const present = members.filter((m) => wanted.has(m));
       if (present.length === 0) continue;
       const inputs = shapes[present[0]][1];

@@ -11,6 +11,7 @@ import { LayerRunner } from './layer';
 import type { LoraLayout } from './lora';
 import { momentBlocks } from './moments';
 import { type PackCapacity, type RunOptions, runSpecs } from './plan';
+import { type DropoutPass, Projections } from './projection';
 import { ropeTable } from './rope';
 import type { Weights } from './weights';
 
@@ -39,6 +40,7 @@ export class Session {
   readonly lora: LoraLayout;
   readonly memory: Memory;
   readonly capacity: PackCapacity;
+  readonly #projections: Projections;
   readonly #layers: LayerRunner;
   readonly #head: HeadRunner;
 
@@ -54,8 +56,10 @@ export class Session {
     this.lora = lora;
     this.capacity = capacity;
     this.memory = memory;
+    this.#projections = new Projections(cmd, gpu.profile, weights, lora, memory);
+    const parts = [cmd, gpu.profile, config, weights, this.#projections, lora, memory] as const;
     const recompute = options.gradient_checkpointing;
-    this.#layers = new LayerRunner(cmd, gpu.profile, config, weights, lora, memory, recompute);
+    this.#layers = new LayerRunner(...parts, { recompute, tokens: capacity.tokens });
     this.#head = new HeadRunner(cmd, gpu.profile, config, weights, memory, capacity);
   }
 
@@ -79,6 +83,16 @@ export class Session {
       queue.writeBuffer(memory.get('adamw.maps'), 0, Float32Array.from(maps));
     }
     return new Session(model, lora, capacity, memory, options);
+  }
+
+  /** LoRA dropout of the passes from now on; null, as at first, for none. `forward` and `backward` need the same. */
+  setDropout(pass: DropoutPass | null): void {
+    this.#projections.dropout = pass;
+  }
+
+  /** DoRA: sets all magnitudes to the norms of the adapted weights' rows, as PEFT starts with. */
+  startMagnitudes(): void {
+    for (let i = 0; i < this.model.config.layers; i++) this.#projections.refresh(i, true);
   }
 
   /** Uploads a pack's tables. Throws RangeError when the pack exceeds the capacity. */
@@ -107,6 +121,7 @@ export class Session {
     const view = (name: string) => ({ buffer: this.memory.get(name) });
     embedding(cmd, gpu.profile, weights.embedding, view('pack.ids'), pack.tokens, view('hidden.0'));
     for (let i = 0; i < config.layers; i++) {
+      this.#projections.refresh(i);
       this.#layers.forward(i, pack);
       await cmd.breathe();
     }

@@ -24,6 +24,8 @@ export interface ProductOptions {
   /** Adds to what `y` holds. */
   accumulate?: boolean;
   lora?: LoraPart;
+  /** One factor for each column of the product and its low-rank part; `offset` values before the first. */
+  columnScale?: { view: View; offset: number };
   /** Added to the result; read before `y` is written, so both may not be one buffer. */
   residual?: Rows;
 }
@@ -50,11 +52,12 @@ export function pickTile(profile: KernelProfile, m: number, n: number): MatmulTi
 }
 
 function dispatch(cmd: Commands, profile: KernelProfile, product: Product): void {
-  const { m, n, k, x, y, weight, part, lora, residual } = product;
+  const { m, n, k, x, y, weight, part, lora, columnScale, residual } = product;
   if (m === 0 || n === 0) return;
   const tile = pickTile(profile, m, n);
   const flags = [...product.flags, weightFlag(weight)];
   if (lora) flags.push('LORA');
+  if (columnScale) flags.push('COLUMN_SCALE');
   if (residual) flags.push('RESIDUAL');
   const u = lora?.u ?? NONE;
   const v = lora?.v ?? NONE;
@@ -73,7 +76,15 @@ function dispatch(cmd: Commands, profile: KernelProfile, product: Product): void
           flags,
           constants: { BM: tile.bm, BN: tile.bn, BK: tile.bk, TM: tile.tm, TN: tile.tn },
         },
-    { x: x.view, ...weightBindings(weight, part), y: y.view, u: u.view, v: v.view, residual: r.view },
+    {
+      x: x.view,
+      ...weightBindings(weight, part),
+      y: y.view,
+      u: u.view,
+      v: v.view,
+      residual: r.view,
+      ...(columnScale && { column_scale: columnScale.view }),
+    },
     {
       M: m,
       N: n,
@@ -93,6 +104,7 @@ function dispatch(cmd: Commands, profile: KernelProfile, product: Product): void
       v_offset: v.offset ?? 0,
       alpha: product.alpha ?? 1,
       accumulate: product.accumulate ? 1 : 0,
+      s_offset: columnScale?.offset ?? 0,
       ...nestedParams(weight, part),
     },
     [Math.ceil(n / tile.bn), Math.ceil(m / tile.bm)],
@@ -110,7 +122,7 @@ export class MatmulOps {
   }
 
   /**
-   * Y [m, rows] = alpha X [m, columns] Wᵀ (+ U Bᵀ with lora.v = B [rows, rank]) (+ residual).
+   * Y [m, rows] = (alpha X [m, columns] Wᵀ (+ U Bᵀ with lora.v = B [rows, rank])) (times columnScale) (+ residual).
    * `range` takes only the weight's rows [first, last); y's columns then start at `first`'s result.
    */
   forward(
@@ -126,10 +138,11 @@ export class MatmulOps {
       const last = Math.min(range[1], part.firstRow + part.rows);
       if (first >= last) continue;
       const column = first - range[0];
-      const { lora } = options;
+      const { lora, columnScale } = options;
       dispatch(this.cmd, this.profile, {
         ...options,
         lora: lora && { ...lora, v: { ...lora.v, offset: (lora.v.offset ?? 0) + column * lora.v.ld } },
+        columnScale: columnScale && { ...columnScale, offset: columnScale.offset + column },
         m,
         n: last - first,
         k: weight.columns,

@@ -4,7 +4,7 @@ import type { TokenizedPair } from '../data/types';
 import type { BufferSpec } from '../gpu/memory';
 import type { LlamaConfig } from '../model/config';
 import { type LoraLayout, loraLayout } from '../model/lora';
-import { type DeviceLimits, type PackCapacity, runSpecs, slabLimit } from '../model/plan';
+import { bindableTokens, type DeviceLimits, type PackCapacity, runSpecs, slabLimit } from '../model/plan';
 import { TrainingError } from './errors';
 import type { HParams } from './hparams';
 import { passCapacity, type ShapedPair, shapePairs, tokenBudget } from './passes';
@@ -45,7 +45,7 @@ export function planTraining(
   const steps = planBatches(trainPairs.length, hparams);
   const train = shapePairs(trainPairs, hparams.nll_on_prompt, tile);
   const evaluation = shapePairs(evalPairs, hparams.nll_on_prompt, tile);
-  const budget = tokenBudget(steps, train, mostTokens);
+  const budget = tokenBudget(steps, train, Math.min(mostTokens, bindableTokens(config, limits)));
   const capacity = passCapacity(steps, train, evaluation, hparams, budget);
   const lora = loraLayout(config, hparams, slabLimit(limits));
   const buffers = runSpecs(config, lora, capacity, hparams);

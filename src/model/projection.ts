@@ -1,0 +1,250 @@
+/**
+ * The projections of a layer with their adapters, one group (projections of the same input x) at a time:
+ *
+ *   u  = s drop(x) Aᵀ         y  = x Wᵀ + u Bᵀ           DoRA: y = c (x Wᵀ + u Bᵀ), c a factor for each column
+ *   du = s dy B               dB = dyᵀ u    dA = duᵀ drop(x)     dx = dy W + drop(du A)
+ */
+import type { Commands, View } from '../gpu/commands';
+import type { Memory } from '../gpu/memory';
+import type { KernelProfile } from '../gpu/profile';
+import { type DoraModule, doraBackward, doraScale } from '../ops/dora';
+import { type DropoutMask, dropout } from '../ops/dropout';
+import { MatmulOps, type ProductOptions, type Rows } from '../ops/matmul';
+import { matrix, type Weight } from '../ops/weight';
+import { TARGET_MODULES, type TargetModule } from '../train/hparams';
+import { LORA_GROUPS, type LoraGroup, type LoraGroupName, type LoraLayout, type LoraModule } from './lora';
+import type { Weights } from './weights';
+
+/** Some of a pack's tokens: all of them, or a stretch that is worked on by itself. */
+export interface Span {
+  first: number;
+  tokens: number;
+}
+
+/** LoRA dropout of one pass. */
+export interface DropoutPass {
+  p: number;
+  seed: number;
+  /** Number of the pass's first token within its optimizer step. */
+  firstToken: number;
+}
+
+/** The rows of each projection of a group. */
+export type GroupRows = Partial<Record<TargetModule, Rows>>;
+
+/** Where the gradients of a group go, and what they may overwrite. */
+export interface GroupGradients {
+  /** Gradients of the outputs. */
+  dY: GroupRows;
+  /** Gradient of x; null when nobody needs it. It may be x's own buffer. */
+  dX: Rows | null;
+  /** DoRA: room for the output of any projection of the group. */
+  scratch: Rows;
+  /** DoRA: dY is still needed, so its scaled copy goes to `scratch`; only for groups of one. */
+  keepDY?: boolean;
+  /** Add to lora.grad.* rather than set it. */
+  accumulate: boolean;
+}
+
+export class Projections {
+  readonly #cmd: Commands;
+  readonly #profile: KernelProfile;
+  readonly #weights: Weights;
+  readonly #lora: LoraLayout;
+  readonly #memory: Memory;
+  readonly #matmul: MatmulOps;
+  /** Null: no dropout, as in evaluation. */
+  dropout: DropoutPass | null = null;
+
+  constructor(cmd: Commands, profile: KernelProfile, weights: Weights, lora: LoraLayout, memory: Memory) {
+    this.#cmd = cmd;
+    this.#profile = profile;
+    this.#weights = weights;
+    this.#lora = lora;
+    this.#memory = memory;
+    this.#matmul = new MatmulOps(cmd, profile);
+  }
+
+  /** DoRA: takes the factors from the adapter as it is now; with `start` the magnitudes as well, from the norms. */
+  refresh(layer: number, start = false): void {
+    for (const group of Object.values(this.#lora.layers[layer])) {
+      for (const lora of group.modules) {
+        if (!lora.dora) return;
+        doraScale(this.#cmd, this.#profile, this.#weight(layer, lora.module), this.#dora(lora), start);
+      }
+    }
+  }
+
+  /** u = s drop(x) Aᵀ, the group's modules side by side. */
+  lowRank(layer: number, name: LoraGroupName, x: Rows, u: Rows, span: Span): void {
+    const group = this.#group(layer, name);
+    if (!group) return;
+    const alpha = this.#lora.scale;
+    if (!this.dropout) {
+      const a = matrix(`${name} A`, this.#slab('param', group.slab), group.a, group.width, group.inputs);
+      this.#matmul.forward(a, span.tokens, x, u, { alpha });
+      return;
+    }
+    for (const lora of group.modules) {
+      const a = matrix('A', this.#slab('param', lora.slab), lora.a, this.#lora.paddedRank, lora.inputs);
+      this.#matmul.forward(a, span.tokens, this.#dropped(lora, x, span), { ...u, offset: lora.column }, { alpha });
+    }
+  }
+
+  /** y of each projection of the group from x and u (+ residual, for groups of one). */
+  forward(layer: number, name: LoraGroupName, x: Rows, u: Rows, y: GroupRows, span: Span, residual?: Rows): void {
+    for (const module of LORA_GROUPS[name]) this.#project(layer, module, x, u, y[module]!, span, { residual });
+  }
+
+  /** The way back of `lowRank` and `forward`: dX and the gradients of the group's trainable tensors. */
+  backward(layer: number, name: LoraGroupName, x: Rows, u: Rows, span: Span, to: GroupGradients): void {
+    const group = this.#group(layer, name);
+    const dU: Rows = { view: { buffer: this.#memory.get('grad.u') }, ld: group?.width ?? 0 };
+    const dY = { ...to.dY };
+    for (const lora of group?.modules ?? []) {
+      if (lora.dora) dY[lora.module] = this.#doraBackward(layer, lora, x, u, dY[lora.module]!, span, to);
+      this.#gradientOfB(lora, u, dY[lora.module]!, dU, span, to.accumulate);
+    }
+    if (group) this.#gradientOfA(group, x, dU, span, to.accumulate);
+    if (!to.dX) return;
+    for (const [i, module] of LORA_GROUPS[name].entries()) {
+      const lora = group?.modules.find((m) => m.module === module);
+      const options: ProductOptions = { accumulate: i > 0 };
+      if (lora && !this.dropout) {
+        const v = { view: this.#slab('param', lora.slab), ld: lora.inputs, offset: lora.a };
+        options.lora = { u: { ...dU, offset: lora.column }, v, rank: this.#lora.paddedRank };
+      }
+      this.#matmul.backward(this.#weight(layer, module), span.tokens, dY[module]!, to.dX, options);
+      if (lora && this.dropout) this.#droppedBackward(lora, dU, to.dX, span);
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------ pieces
+
+  #project(
+    layer: number,
+    module: TargetModule,
+    x: Rows,
+    u: Rows,
+    y: Rows,
+    span: Span,
+    options: ProductOptions,
+    scaled = true,
+  ): void {
+    const lora = this.#module(layer, module);
+    if (lora) {
+      const v = { view: this.#slab('param', lora.slab), ld: this.#lora.paddedRank, offset: lora.b };
+      options.lora = { u: { ...u, offset: lora.column }, v, rank: this.#lora.paddedRank };
+    }
+    if (lora?.dora && scaled) options.columnScale = { view: this.#doraView, offset: lora.dora.scale };
+    this.#matmul.forward(this.#weight(layer, module), span.tokens, x, y, options);
+  }
+
+  /** dU's part of this module, and dB. */
+  #gradientOfB(lora: LoraModule, u: Rows, dY: Rows, dU: Rows, span: Span, accumulate: boolean): void {
+    const rank = this.#lora.paddedRank;
+    const b = matrix(`${lora.module} B`, this.#slab('param', lora.slab), lora.b, lora.outputs, rank);
+    this.#matmul.backward(b, span.tokens, dY, { ...dU, offset: lora.column }, { alpha: this.#lora.scale });
+    this.#matmul.gradient(
+      span.tokens,
+      { ...dY, columns: lora.outputs },
+      { ...u, offset: lora.column, columns: rank },
+      { view: this.#slab('grad', lora.slab), ld: rank, offset: lora.b },
+      { accumulate },
+    );
+  }
+
+  #gradientOfA(group: LoraGroup, x: Rows, dU: Rows, span: Span, accumulate: boolean): void {
+    const view = this.#slab('grad', group.slab);
+    const { inputs, width } = group;
+    if (!this.dropout) {
+      const p = { ...dU, columns: width };
+      const q = { ...x, columns: inputs };
+      this.#matmul.gradient(span.tokens, p, q, { view, ld: inputs, offset: group.a }, { accumulate });
+      return;
+    }
+    for (const lora of group.modules) {
+      const p = { ...dU, offset: lora.column, columns: this.#lora.paddedRank };
+      const q = { ...this.#dropped(lora, x, span), columns: inputs };
+      this.#matmul.gradient(span.tokens, p, q, { view, ld: inputs, offset: lora.a }, { accumulate });
+    }
+  }
+
+  /**
+   * The gradient of the magnitudes; returns that of the projection without its factors. The output is made once more:
+   * what the forward left is turned by RoPE, added to the residual or overwritten by now.
+   */
+  #doraBackward(layer: number, lora: LoraModule, x: Rows, u: Rows, dY: Rows, span: Span, to: GroupGradients): Rows {
+    const y = { ...to.scratch };
+    this.#project(layer, lora.module, x, u, y, span, {}, false);
+    const into = to.keepDY ? ('y' as const) : ('dy' as const);
+    const grad = this.#slab('grad', lora.slab);
+    const { accumulate } = to;
+    doraBackward(this.#cmd, this.#profile, span.tokens, lora.outputs, this.#dora(lora), dY, y, grad, {
+      into,
+      accumulate,
+    });
+    return to.keepDY ? y : dY;
+  }
+
+  /** drop(x) of one module, in scratch memory. */
+  #dropped(lora: LoraModule, x: Rows, span: Span): Rows {
+    const y = { view: { buffer: this.#memory.get('dropped') }, ld: lora.inputs };
+    dropout(this.#cmd, span.tokens, lora.inputs, this.#mask(lora, span), x, y);
+    return y;
+  }
+
+  /** dX += drop(dU A). */
+  #droppedBackward(lora: LoraModule, dU: Rows, dX: Rows, span: Span): void {
+    const g = { view: { buffer: this.#memory.get('dropped') }, ld: lora.inputs };
+    const a = matrix('A', this.#slab('param', lora.slab), lora.a, this.#lora.paddedRank, lora.inputs);
+    this.#matmul.backward(a, span.tokens, { ...dU, offset: lora.column }, g);
+    dropout(this.#cmd, span.tokens, lora.inputs, this.#mask(lora, span), g, dX, true);
+  }
+
+  #mask(lora: LoraModule, span: Span): DropoutMask {
+    const { p, seed, firstToken } = this.dropout!;
+    const stream = lora.layer * TARGET_MODULES.length + TARGET_MODULES.indexOf(lora.module);
+    return { p, seed, stream, firstToken: firstToken + span.first };
+  }
+
+  #dora(lora: LoraModule): DoraModule {
+    const { magnitude, scale: factors } = lora.dora!;
+    return {
+      slab: this.#slab('param', lora.slab),
+      a: lora.a,
+      b: lora.b,
+      magnitude,
+      rank: this.#lora.paddedRank,
+      loraScale: this.#lora.scale,
+      scale: this.#doraView,
+      factors,
+      inverses: this.#lora.doraScales + factors,
+    };
+  }
+
+  get #doraView(): View {
+    return { buffer: this.#memory.get('dora.scale') };
+  }
+
+  #weight(layer: number, module: TargetModule): Weight {
+    const inside = 'qkvo'.includes(module[0]) ? 'self_attn' : 'mlp';
+    return this.#weights.get(`model.layers.${layer}.${inside}.${module}.weight`);
+  }
+
+  #slab(kind: 'param' | 'grad', index: number): View {
+    return { buffer: this.#memory.get(`lora.${kind}.${index}`) };
+  }
+
+  #group(layer: number, name: LoraGroupName): LoraGroup | undefined {
+    return this.#lora.layers[layer][name];
+  }
+
+  #module(layer: number, module: TargetModule): LoraModule | undefined {
+    for (const group of Object.values(this.#lora.layers[layer])) {
+      const found = group.modules.find((m) => m.module === module);
+      if (found) return found;
+    }
+    return undefined;
+  }
+}
