@@ -1,5 +1,6 @@
 /** Files may be dropped anywhere on the page. While one is held over it, two targets show. */
 import { useEffect, useState } from 'react';
+import { notice } from '../store/alerts';
 import { loadFile, type Role } from '../store/data';
 import { goTo } from '../store/ui';
 import { Glyph } from './icons';
@@ -26,6 +27,9 @@ export function DropTarget() {
       const file = event.dataTransfer?.files[0];
       if (!file) return;
       goTo('data');
+      if (event.dataTransfer.files.length > 1) {
+        notice('one-file', `Of the dropped files only “${file.name}” is read. Drop one file at a time.`);
+      }
       void loadFile(roleAt(event), file);
     };
     addEventListener('dragenter', move);

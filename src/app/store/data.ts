@@ -2,8 +2,9 @@
 import { create } from 'zustand';
 import type { DataOffer, DataState as LoadedData, PairsPage } from '../../worker/protocol';
 import { remember } from '../lib/memory';
-import { announce, dismissCode, reportError } from './alerts';
+import { announce, dismissCode, notice, reportError } from './alerts';
 import { engine } from './client';
+import { isBusy } from './run';
 import { useSettings } from './settings';
 
 export type Role = 'train' | 'eval';
@@ -33,6 +34,10 @@ const accept = (data: LoadedData) => useData.setState((state) => ({ ...data, ver
 
 async function load(role: Role, name: string, source: { file: File } | { builtin: string }): Promise<boolean> {
   if (useData.getState().reading) return false;
+  if (isBusy()) {
+    notice('run-busy', 'Data cannot be changed during a run. Stop it first, or let it finish.');
+    return false;
+  }
   dismissCode('data-unusable');
   const totalBytes = 'file' in source ? source.file.size : 0;
   useData.setState({ reading: { role, name, bytes: 0, totalBytes } });
