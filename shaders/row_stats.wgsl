@@ -18,8 +18,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   var old = vec2f(-1e30, 0.0);
   if (p.first == 0u) { old = stats[p.first_row + row]; }
   top = max(workgroup_max(top, thread), old.x);
+  // Summed in stretches: a long f32 sum that is nearly 1 already would lose what most columns add.
   var sum = 0.0;
-  for (var c = thread; c < p.columns; c += ROW_THREADS) { sum += exp(logits[row * p.ld + c] - top); }
+  for (var c0 = thread; c0 < p.columns; c0 += 32u * ROW_THREADS) {
+    var part = 0.0;
+    for (var c = c0; c < min(c0 + 32u * ROW_THREADS, p.columns); c += ROW_THREADS) {
+      part += exp(logits[row * p.ld + c] - top);
+    }
+    sum += part;
+  }
   sum = workgroup_sum(sum, thread);
   if (thread == 0u) { stats[p.first_row + row] = vec2f(top, old.y * exp(old.x - top) + sum); }
 }
