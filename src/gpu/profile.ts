@@ -33,7 +33,9 @@ export function profileFor(device: GPUDevice, isSoftware: boolean): KernelProfil
     const tile = { bm: 16, bn: 16, bk: 16, tm: 4, tn: 4 };
     return { tier: 'f32', direct: true, large: tile, small: tile, attentionTile: 16, rowThreads: 4 };
   }
-  const roomy = device.limits.maxComputeInvocationsPerWorkgroup >= 256;
+  const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize } = device.limits;
+  // 128 x 128 tiles need 16,896 bytes of workgroup memory: more than the 16 KiB that WebGPU guarantees.
+  const roomy = maxComputeInvocationsPerWorkgroup >= 256 && maxComputeWorkgroupStorageSize >= 17408;
   return {
     tier: 'f32',
     direct: false,
