@@ -144,7 +144,7 @@ async function worstGradient(session: Session, plan: TrainingPlan, recorded: Ten
       hparams.nll_on_prompt,
       tile,
     );
-    session.upload(pack);
+    await session.upload(pack);
     await session.forward(pack);
     await session.backward(pack, i > 0);
   }

@@ -19,7 +19,14 @@ import { rope } from '../ops/rope';
 import { swiglu, swigluBackward } from '../ops/swiglu';
 import type { LlamaConfig } from './config';
 import type { LoraLayout } from './lora';
-import { type AttentionBuffer, attentionWidths, type MlpBuffer, mlpStretch, mlpWidths } from './plan';
+import {
+  type AttentionBuffer,
+  attentionWidths,
+  type MlpBuffer,
+  mlpStretch,
+  mlpWidths,
+  type PackCapacity,
+} from './plan';
 import type { Projections, Span } from './projection';
 import type { Weights } from './weights';
 
@@ -65,7 +72,8 @@ export class LayerRunner {
     projections: Projections,
     lora: LoraLayout,
     memory: Memory,
-    { recompute, tokens }: { recompute: boolean; tokens: number },
+    capacity: PackCapacity,
+    recompute: boolean,
   ) {
     this.#cmd = cmd;
     this.#profile = profile;
@@ -74,13 +82,13 @@ export class LayerRunner {
     this.#projections = projections;
     this.#memory = memory;
     this.#recompute = recompute;
-    this.#stretch = mlpStretch(config, tokens);
+    this.#stretch = mlpStretch(config, capacity);
     const rows = (name: string, ld: number): Rows => ({ view: { buffer: memory.get(name) }, ld });
     const set = <T extends string>(widths: Record<T, number>, suffix: string) =>
       Object.fromEntries(
         Object.entries<number>(widths).map(([name, ld]) => [name, rows(`act.${name}.${suffix}`, ld)]),
       ) as Record<T, Rows>;
-    const stretches = recompute ? 1 : Math.ceil(tokens / this.#stretch);
+    const stretches = recompute ? 1 : Math.ceil(capacity.tokens / this.#stretch);
     for (let i = 0; i < (recompute ? 1 : config.layers); i++) {
       this.#kept.push({
         attention: set(attentionWidths(config, lora), `${i}`),

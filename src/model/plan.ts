@@ -29,12 +29,14 @@ export interface WeightTable {
   format: WeightFormat;
 }
 
-/** Names and shapes of every matrix and norm that goes to the GPU. */
+export const EMBEDDING = 'model.embed_tokens.weight';
+
+/** Names and shapes of every matrix and norm that goes to the GPU: an embedding only where the head uses it as well. */
 export function weightTables(c: LlamaConfig, formatOf: (name: string) => WeightFormat): WeightTable[] {
   const tables: WeightTable[] = [];
   const add = (name: string, rows: number, columns: number, format = formatOf(name)) =>
     tables.push({ name, rows, columns, format });
-  add('model.embed_tokens.weight', c.vocabSize, c.hiddenSize);
+  if (c.tieWordEmbeddings) add(EMBEDDING, c.vocabSize, c.hiddenSize);
   for (let i = 0; i < c.layers; i++) {
     const layer = `model.layers.${i}`;
     add(`${layer}.input_layernorm.weight`, 1, c.hiddenSize, 'F32');
@@ -92,6 +94,8 @@ export interface PackCapacity {
   positions: number;
   /** Largest tile of logits; multiples of 4. By default as large as pays. */
   headTile?: { rows: number; columns: number };
+  /** Tokens that the second half of a layer works on at a time, a multiple of 64. By default as many as 64 MiB allow. */
+  stretch?: number;
 }
 
 export interface RunOptions {
@@ -142,9 +146,9 @@ export function mlpWidths(c: LlamaConfig, lora: LoraLayout): Record<MlpBuffer, n
 }
 
 /** Tokens that the second half of a layer works on at a time: gate and up of a stretch take at most 64 MiB. */
-export function mlpStretch(c: LlamaConfig, tokens: number): number {
+export function mlpStretch(c: LlamaConfig, { tokens, stretch }: PackCapacity): number {
   const most = Math.floor(2 ** 26 / (2 * c.intermediateSize * 4) / 64) * 64;
-  return Math.min(tokens, Math.max(64, most));
+  return Math.min(tokens, stretch ?? Math.max(64, most));
 }
 
 /** The most tokens of a pass whose widest rows still fit one binding. */
@@ -178,7 +182,7 @@ export function runSpecs(c: LlamaConfig, lora: LoraLayout, capacity: PackCapacit
   const kept = options.gradient_checkpointing ? 1 : c.layers;
   const widths = attentionWidths(c, lora);
   const mlp = mlpWidths(c, lora);
-  const stretch = mlpStretch(c, tokens);
+  const stretch = mlpStretch(c, capacity);
   const stretches = options.gradient_checkpointing ? 1 : Math.ceil(tokens / stretch);
   for (let i = 0; i < kept; i++) {
     for (const [name, width] of Object.entries(widths)) add(`act.${name}.${i}`, 'activations', tokens * width);

@@ -58,8 +58,7 @@ export class Session {
     this.memory = memory;
     this.#projections = new Projections(cmd, gpu.profile, weights, lora, memory);
     const parts = [cmd, gpu.profile, config, weights, this.#projections, lora, memory] as const;
-    const recompute = options.gradient_checkpointing;
-    this.#layers = new LayerRunner(...parts, { recompute, tokens: capacity.tokens });
+    this.#layers = new LayerRunner(...parts, capacity, options.gradient_checkpointing);
     this.#head = new HeadRunner(cmd, gpu.profile, config, weights, memory, capacity);
   }
 
@@ -95,8 +94,11 @@ export class Session {
     for (let i = 0; i < this.model.config.layers; i++) this.#projections.refresh(i, true);
   }
 
-  /** Uploads a pack's tables. Throws RangeError when the pack exceeds the capacity. */
-  upload(pack: Pack): void {
+  /**
+   * Uploads a pack's tables, and its rows of an embedding that stays in storage (otherwise it has all done when it
+   * returns). Rejects with RangeError when the pack exceeds the capacity, or with the error of reading the rows.
+   */
+  async upload(pack: Pack): Promise<void> {
     for (const key of ['tokens', 'rows', 'entries', 'tiles', 'pairs'] as const) {
       if (pack[key] > this.capacity[key]) {
         throw new RangeError(`a pack of ${pack[key]} ${key} exceeds the planned ${this.capacity[key]}`);
@@ -113,13 +115,17 @@ export class Session {
       ['pack.pairs', pack.pairTable],
     ];
     for (const [name, data] of tables) this.model.cmd.upload({ buffer: this.memory.get(name) }, data);
+    const { stored } = this.model.weights;
+    if (stored) this.model.cmd.upload({ buffer: this.memory.get('hidden.0') }, await stored.rows(pack.ids));
   }
 
   /** Forward of an uploaded pack up to its pairs' losses. */
   async forward(pack: Pack): Promise<void> {
     const { cmd, gpu, config, weights } = this.model;
     const view = (name: string) => ({ buffer: this.memory.get(name) });
-    embedding(cmd, gpu.profile, weights.embedding, view('pack.ids'), pack.tokens, view('hidden.0'));
+    if (!weights.stored) {
+      embedding(cmd, gpu.profile, weights.embedding, view('pack.ids'), pack.tokens, view('hidden.0'));
+    }
     for (let i = 0; i < config.layers; i++) {
       this.#projections.refresh(i);
       this.#layers.forward(i, pack);

@@ -7,8 +7,10 @@ import type { Memory } from '../gpu/memory';
 import type { Weight, WeightFormat, WeightPart } from '../ops/weight';
 import type { LlamaConfig } from './config';
 import { ConfigError } from './config';
+import { EmbeddingRows } from './embedding-rows';
 import {
   type DeviceLimits,
+  EMBEDDING,
   NF4_TABLE,
   partRows,
   scaleWords,
@@ -32,6 +34,8 @@ export function storedFormat(checkpoint: Checkpoint, name: string): WeightFormat
 /** The tables of a checkpoint's weights, with every shape checked against the config. */
 export function checkpointTables(checkpoint: Checkpoint, config: LlamaConfig): WeightTable[] {
   assertReadableQuantization(checkpoint);
+  const { vocabSize, hiddenSize } = config;
+  if (storedFormat(checkpoint, EMBEDDING) !== 'NF4') checkpoint.expect(EMBEDDING, [vocabSize, hiddenSize]);
   return weightTables(config, (name) => storedFormat(checkpoint, name)).map((table) => {
     if (table.format !== 'NF4') {
       checkpoint.expect(table.name, table.rows === 1 ? [table.columns] : [table.rows, table.columns]);
@@ -43,11 +47,16 @@ export function checkpointTables(checkpoint: Checkpoint, config: LlamaConfig): W
 /** All weights of a model on the GPU, by tensor name. */
 export class Weights {
   readonly byName: ReadonlyMap<string, Weight>;
-  readonly tied: boolean;
+  /** The embedding, where it stays in storage because the head has a matrix of its own. */
+  readonly stored: EmbeddingRows | null;
 
-  constructor(byName: ReadonlyMap<string, Weight>, tied: boolean) {
+  constructor(byName: ReadonlyMap<string, Weight>, stored: EmbeddingRows | null) {
     this.byName = byName;
-    this.tied = tied;
+    this.stored = stored;
+  }
+
+  get tied(): boolean {
+    return this.stored === null;
   }
 
   get(name: string): Weight {
@@ -56,8 +65,9 @@ export class Weights {
     return weight;
   }
 
+  /** Only of models whose head shares it; see `stored`. */
   get embedding(): Weight {
-    return this.get('model.embed_tokens.weight');
+    return this.get(EMBEDDING);
   }
 
   get head(): Weight {
@@ -89,7 +99,9 @@ export async function loadWeights(
     };
     weights.set(table.name, await loadTable(checkpoint, table, memory, limits, report));
   }
-  return new Weights(weights, config.tieWordEmbeddings);
+  const { vocabSize, hiddenSize, tieWordEmbeddings } = config;
+  const stored = tieWordEmbeddings ? null : new EmbeddingRows(checkpoint, EMBEDDING, vocabSize, hiddenSize);
+  return new Weights(weights, stored);
 }
 
 async function loadTable(

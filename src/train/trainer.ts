@@ -102,7 +102,7 @@ export class Trainer {
       nll_on_prompt,
       tile,
     );
-    this.session.upload(pack);
+    await this.session.upload(pack);
     await this.session.forward(pack);
     return pack;
   }

@@ -62,7 +62,7 @@ async function onGpu(open: OpenModel, adapter: Adapter, options: Options = {}) {
     uploadAdapter(session, adapterMap(adapter));
     const results: number[][] = [];
     for (const [i, pack] of packs.entries()) {
-      session.upload(pack);
+      await session.upload(pack);
       await session.forward(pack);
       await session.backward(pack, i > 0);
       const bytes = await open.cmd.read({ buffer: session.memory.get('pack.results') }, pack.pairs * 32);
