@@ -93,6 +93,23 @@ export interface MemoryItem {
   bytes: number;
 }
 
+/** A published shape that a memory plan can be made for. */
+export interface KnownShape {
+  id: string;
+  title: string;
+}
+
+export interface MemoryEstimate {
+  parameters: number;
+  memory: MemoryItem[];
+  memoryBytes: number;
+  largestBuffer: { name: string; bytes: number; limit: number };
+  /** Whether it fits the memory stated and the adapter's limits. */
+  fits: boolean;
+  /** What would make it fit, the mildest change first; empty when it fits or nothing helps. */
+  waysToFit: { change: string; bytes: number }[];
+}
+
 export interface RunPlan {
   totalSteps: number;
   warmupSteps: number;
@@ -175,7 +192,7 @@ export interface Requests {
    * Rejects with code `no-webgpu`, `no-adapter` or `device-failed`.
    */
   init: { args: { baseUrl: string }; result: DeviceInfo };
-  offers: { args: Record<string, never>; result: { models: ModelOffer[]; data: DataOffer[] } };
+  offers: { args: Record<string, never>; result: { models: ModelOffer[]; data: DataOffer[]; shapes: KnownShape[] } };
   loadModel: { args: { id: string }; result: ModelSummary };
   deleteModel: { args: { id: string }; result: ModelOffer[] };
   /** Reads a dropped file or a built-in set. Rejects when no row is usable; earlier data then stays. */
@@ -185,6 +202,21 @@ export interface Requests {
   };
   clearData: { args: { role: 'train' | 'eval'; evalFraction: number }; result: DataState };
   pairs: { args: { role: 'train' | 'eval'; offset: number; limit: number }; result: PairsPage };
+  /** The memory of a run before anything is downloaded. `config` is the text of a config.json. */
+  estimate: {
+    args: {
+      shape: { known: string } | { config: string };
+      format: 'NF4' | 'BF16';
+      hparams: HParams;
+      /** Pairs in one pass. */
+      pairs: number;
+      /** Share of each sequence that both answers have in common, 0..0.9. */
+      promptShare: number;
+      /** What the visitor says the GPU has; null when not said. */
+      gpuMemoryBytes: number | null;
+    };
+    result: MemoryEstimate;
+  };
   /** Tokenises with these settings and lays out the run. Needs a model and data. */
   plan: { args: Settings; result: RunPlan };
   /** Answers when the run has ended: finished, stopped by the visitor, or failed (then it rejects). */

@@ -5,12 +5,14 @@ import { GpuError } from '../gpu/errors';
 import type { ModelAbout } from '../hub/manifest';
 import { deleteModel, ensureModel, listOffers, openModel } from '../hub/model';
 import { parameterCount } from '../model/config';
+import { KNOWN_CONFIGS } from '../model/known-configs';
 import { loadModel, type OpenModel } from '../model/load';
 import type { ModelStore } from '../storage/store';
 import { parseHParams } from '../train/parse-hparams';
 import { planTraining, type TrainingPlan } from '../train/run-plan';
 import { Dataset } from './dataset';
 import { StateError } from './errors';
+import { estimate } from './estimate';
 import { exportRun } from './export-run';
 import type {
   DataOffer,
@@ -60,7 +62,12 @@ export class Studio {
       this.#baseUrl = new URL('.', baseUrl).href;
       return this.#openGpu();
     },
-    offers: async () => ({ models: await this.#offers(), data: await this.#dataOffers() }),
+    offers: async () => ({
+      models: await this.#offers(),
+      data: await this.#dataOffers(),
+      shapes: KNOWN_CONFIGS.map(({ id, title }) => ({ id, title })),
+    }),
+    estimate: async (args) => estimate(args, this.#gpu),
     loadModel: ({ id }) => this.#loadModel(id),
     deleteModel: async ({ id }) => {
       await deleteModel(this.#host.store, id);
