@@ -1,6 +1,6 @@
 /** Models on offer, the one that is loaded, and the load under way. */
 import { create } from 'zustand';
-import type { DataOffer, ModelOffer, ModelProgress, ModelSummary } from '../../worker/protocol';
+import type { DataOffer, KnownShape, ModelOffer, ModelProgress, ModelSummary } from '../../worker/protocol';
 import { remember } from '../lib/memory';
 import { announce, reportError } from './alerts';
 import { engine } from './client';
@@ -10,6 +10,8 @@ import { useSettings } from './settings';
 interface ModelsState {
   offers: ModelOffer[];
   dataOffers: DataOffer[];
+  /** Published shapes for a memory plan before any download. */
+  shapes: KnownShape[];
   offersLoaded: boolean;
   model: ModelSummary | null;
   loadingId: string | null;
@@ -20,6 +22,7 @@ interface ModelsState {
 export const useModels = create<ModelsState>(() => ({
   offers: [],
   dataOffers: [],
+  shapes: [],
   offersLoaded: false,
   model: null,
   loadingId: null,
@@ -32,8 +35,8 @@ const smallestFirst = (offers: ModelOffer[]): ModelOffer[] =>
 
 export async function refreshOffers(): Promise<void> {
   try {
-    const { models, data } = await engine.request('offers', {});
-    useModels.setState({ offers: smallestFirst(models), dataOffers: data, offersLoaded: true });
+    const { models, data, shapes } = await engine.request('offers', {});
+    useModels.setState({ offers: smallestFirst(models), dataOffers: data, shapes, offersLoaded: true });
   } catch (cause) {
     reportError(cause);
   }

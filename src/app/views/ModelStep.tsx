@@ -1,4 +1,5 @@
 import { DeviceCard } from '../components/DeviceCard';
+import { FitCard } from '../components/FitCard';
 import { ModelCard } from '../components/ModelCard';
 import { Button } from '../components/ui';
 import { ViewHead } from '../components/ViewHead';
@@ -56,6 +57,7 @@ export function ModelStep() {
             ))}
           </ul>
         </section>
+        <FitCard />
         {model && (
           <div className="next-bar">
             <p>
