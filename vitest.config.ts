@@ -1,11 +1,32 @@
 import { defineConfig } from 'vitest/config';
 
+const shared = { pool: 'forks', testTimeout: 120_000, hookTimeout: 120_000 } as const;
+const PAGE = 'tests/page/**/*.test.ts';
+
 export default defineConfig({
   test: {
-    include: ['tests/**/*.test.ts'],
-    pool: 'forks',
-    maxWorkers: 2,
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    projects: [
+      {
+        test: {
+          ...shared,
+          name: 'engine',
+          include: ['tests/**/*.test.ts'],
+          exclude: [PAGE],
+          maxWorkers: 2,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        // The built page in Chromium, one file after the other: each needs the whole machine to train in good time.
+        test: {
+          ...shared,
+          name: 'page',
+          include: [PAGE],
+          globalSetup: ['tests/support/build-site.ts'],
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 });
