@@ -3,13 +3,29 @@ import { editObject, members } from '../formats/json-text';
 
 const TORCH_DTYPE = { F32: 'float32', BF16: 'bfloat16', F16: 'float16' } as const;
 
+/** bitsandbytes' description of an NF4 checkpoint with double quantisation. */
+const NF4_CONFIG = {
+  _load_in_4bit: true,
+  _load_in_8bit: false,
+  bnb_4bit_compute_dtype: 'bfloat16',
+  bnb_4bit_quant_storage: 'uint8',
+  bnb_4bit_quant_type: 'nf4',
+  bnb_4bit_use_double_quant: true,
+  load_in_4bit: true,
+  load_in_8bit: false,
+  llm_int8_skip_modules: ['lm_head'],
+  quant_method: 'bitsandbytes',
+} as const;
+
 /**
  * config.json of a merged model: the source's text without its quantisation and with the dtype of the new weights, under
- * whichever of `dtype` (transformers 5) and `torch_dtype` the source has.
+ * whichever of `dtype` (transformers 5) and `torch_dtype` the source has. With `nf4` the quantisation stays, or is added.
  */
-export function mergedConfig(text: string, dtype: FloatDtype): string {
+export function mergedConfig(text: string, dtype: FloatDtype, nf4 = false): string {
   const keys = members(text);
-  const changes: Record<string, unknown> = { quantization_config: undefined };
+  const changes: Record<string, unknown> = {};
+  if (!nf4) changes.quantization_config = undefined;
+  else if (!keys.has('quantization_config')) changes.quantization_config = NF4_CONFIG;
   if (keys.has('dtype')) changes.dtype = TORCH_DTYPE[dtype];
   if (keys.has('torch_dtype') || !keys.has('dtype')) changes.torch_dtype = TORCH_DTYPE[dtype];
   return editObject(text, changes);

@@ -14,7 +14,7 @@ import { COMPANION_FILES, derivedGenerationConfig, mergedConfig } from './config
 import type { Merger } from './merge';
 import { dataBytes, writeWeights } from './safetensors-out';
 import { exportTo, type OutputSink, writeFile } from './sink';
-import { mergedWeights } from './weights';
+import { type MergeBase, type MergeForm, mergedWeights } from './weights';
 
 export interface WrittenFile {
   name: string;
@@ -31,6 +31,10 @@ export interface MergedExport {
   checkpoint: Checkpoint;
   merger: Merger;
   dtype: FloatDtype;
+  /** What the adapter is added to; `trained` by default. */
+  base?: MergeBase;
+  /** See MergeForm. */
+  quantizedOnLoad?: MergeForm['quantizedOnLoad'];
   /** README.md; see model-card.ts. */
   card: string;
   sink: OutputSink;
@@ -44,11 +48,25 @@ export interface MergedExport {
  * short is not taken for a model. Rejects with what failed, after the sink has been aborted.
  */
 export function exportMerged(options: MergedExport): Promise<WrittenFile[]> {
-  const { checkpoint, merger, dtype, card, sink, maxShardBytes, onProgress = () => {}, signal } = options;
+  const {
+    checkpoint,
+    merger,
+    dtype,
+    base = 'trained',
+    card,
+    sink,
+    maxShardBytes,
+    onProgress = () => {},
+    signal,
+  } = options;
   return exportTo(
     sink,
     async (out) => {
-      const tensors = await mergedWeights(checkpoint, merger, dtype);
+      const tensors = await mergedWeights(checkpoint, merger, {
+        dtype,
+        base,
+        quantizedOnLoad: options.quantizedOnLoad,
+      });
       const totalBytes = dataBytes(tensors);
       let bytes = 0;
       const files = await writeWeights(out, tensors, {
@@ -72,7 +90,10 @@ export function exportMerged(options: MergedExport): Promise<WrittenFile[]> {
         hasGeneration ? await readText(source, generation) : derivedGenerationConfig(checkpoint.config),
       );
       await add('README.md', card);
-      await add('config.json', mergedConfig(await readText(source, 'config.json'), dtype));
+      await add(
+        'config.json',
+        mergedConfig(await readText(source, 'config.json'), base === 'nf4' ? 'BF16' : dtype, base === 'nf4'),
+      );
       return files;
     },
     signal,
