@@ -1,7 +1,8 @@
 // Sum of squares in two stages. Stage one: workgroup i sums its stretch of `values` into partials[first + i].
 // Stage two (FINAL): one workgroup sums all partials and leaves [norm, clipping factor], where
 // factor = min(1, max_norm / (norm + 1e-6)) as torch's clip_grad_norm_, or 1 when max_norm is 0. A norm that is not
-// finite (tested by its bits) gives the factor -1, at which the optimizer leaves everything as it is.
+// finite (tested by its bits) gives the factor -1, at which the optimizer leaves everything as it is. So does every norm
+// after it, until the host clears `result`: steps that were queued before the host saw the bad one change nothing either.
 struct Params {
   count: u32, first: u32, stretch: u32, max_norm: f32,
 }
@@ -26,8 +27,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   if (thread == 0u) {
     let norm = sqrt(sum);
     result[0] = norm;
+    let stays = result[1] < 0.0;
     let factor = select(1.0, min(1.0, p.max_norm / (norm + 1e-6)), p.max_norm > 0.0);
-    result[1] = select(factor, -1.0, (bitcast<u32>(sum) & 0x7f800000u) == 0x7f800000u);
+    result[1] = select(factor, -1.0, stays || (bitcast<u32>(sum) & 0x7f800000u) == 0x7f800000u);
   }
   //#else
   let begin = group.x * p.stretch;

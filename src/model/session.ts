@@ -145,6 +145,8 @@ export class Session {
   }
 
   destroy(): void {
+    // What is recorded may name these buffers, and would be refused after they are gone.
+    this.model.cmd.flush();
     this.memory.destroy();
     this.model.cmd.forgetBuffers();
   }

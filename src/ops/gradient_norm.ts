@@ -10,6 +10,7 @@ const STRETCH = 16384;
 export const partialCount = (lengths: readonly number[]): number =>
   lengths.reduce((sum, n) => sum + Math.ceil(n / STRETCH), 0);
 
+/** After a norm that is not finite the factor stays -1 until `result` is cleared. */
 export function gradientNorm(
   cmd: Commands,
   profile: KernelProfile,

@@ -57,10 +57,29 @@ export class Trainer {
    * @throws TrainingError `non-finite` when a loss or gradient is not finite; the adapter is then that of the step before
    */
   async run(options: RunOptions = {}): Promise<boolean> {
-    const { steps, evalEvery } = this.plan;
+    const { steps } = this.plan;
     const last = Math.min(steps.length, options.maxSteps ?? steps.length);
     const pending: PendingStep[] = [];
-    while (this.step < last && !options.signal?.aborted) {
+    const begin = this.step;
+    this.session.model.cmd.clear({ buffer: this.session.memory.get('norm.result') });
+    try {
+      await this.#steps(last, pending, options.signal);
+    } catch (error) {
+      // Steps queued after one that was not finite changed nothing (ops/gradient_norm). After any other failure they
+      // are done as far as the GPU can still tell. Either way the run can go on from what the log holds.
+      if (!(error instanceof TrainingError)) {
+        for (const step of pending.splice(0)) await this.#finishStep(step).catch(() => {});
+      }
+      for (const { staging } of pending) staging.destroy();
+      this.step = this.log.at(-1)?.step ?? begin;
+      throw error;
+    }
+    return this.step >= steps.length;
+  }
+
+  async #steps(last: number, pending: PendingStep[], signal?: AbortSignal): Promise<void> {
+    const { steps, evalEvery } = this.plan;
+    while (this.step < last && !signal?.aborted) {
       pending.push(await this.#dispatchStep(this.step++));
       if (pending.length >= IN_FLIGHT) await this.#finishStep(pending.shift()!);
       if (this.plan.evaluation.length && evaluatesAfter(this.step, steps.length, evalEvery)) {
@@ -69,7 +88,6 @@ export class Trainer {
       }
     }
     while (pending.length) await this.#finishStep(pending.shift()!);
-    return this.step >= steps.length;
   }
 
   /** Loss and metrics over the evaluation pairs (spec 3.6). */
@@ -176,7 +194,10 @@ function readPairs(bytes: ArrayBuffer, order: readonly PassPair[], rows: readonl
 
 function nonFinite(record: StepRecord, order: readonly PassPair[], pairs: readonly PairMetrics[]): TrainingError {
   const bad = order
-    .filter((_, i) => !Number.isFinite(pairs[i].nllSum + pairs[i].logOddsRatio))
+    .filter((_, i) => {
+      const { nllSum, logpChosen, logpRejected, logOddsRatio } = pairs[i];
+      return !Number.isFinite(nllSum + logpChosen + logpRejected + logOddsRatio);
+    })
     .map(({ row }) => row + 1);
   const where = bad.length ? `pair ${bad.join(', ')}` : 'the gradient';
   return new TrainingError(
