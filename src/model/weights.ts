@@ -2,8 +2,9 @@
 import { assertReadableQuantization, isNf4, nf4State } from '../formats/bnb-nf4';
 import type { Checkpoint } from '../formats/checkpoint';
 import { decodeFloats, isFloatDtype } from '../formats/float';
+import type { Commands } from '../gpu/commands';
 import { GpuError } from '../gpu/errors';
-import type { Memory } from '../gpu/memory';
+import type { BufferSpec, Memory } from '../gpu/memory';
 import type { Weight, WeightFormat, WeightPart } from '../ops/weight';
 import type { LlamaConfig } from './config';
 import { ConfigError } from './config';
@@ -18,30 +19,52 @@ import {
   weightSpecs,
   weightTables,
 } from './plan';
+import { Nf4Quantizer, type Nf4Scales, QUANTIZE_DEFAULTS, type QuantizeOptions, quantizes } from './quantize';
 
 const PIECE = 4 * 2 ** 20;
 
 export type LoadProgress = (tensor: string, bytes: number, totalBytes: number) => void;
 
+export interface WeightOptions {
+  /** Linear layers that are not NF4 become so. */
+  quantize?: QuantizeOptions;
+}
+
 /** The format in which a tensor will lie on the GPU. Throws for dtypes that are no weights. */
-export function storedFormat(checkpoint: Checkpoint, name: string): WeightFormat {
-  if (isNf4(checkpoint, name)) return 'NF4';
+export function storedFormat(checkpoint: Checkpoint, name: string, { quantize }: WeightOptions = {}): WeightFormat {
+  if (isNf4(checkpoint, name) || (quantize && quantizes(checkpoint, name, quantize))) return 'NF4';
   const { dtype } = checkpoint.tensor(name);
   if (dtype === 'F32' || dtype === 'F16' || dtype === 'BF16') return dtype;
   throw new ConfigError(`${name} is stored as ${dtype}; F32, F16, BF16 and bitsandbytes NF4 are supported.`);
 }
 
 /** The tables of a checkpoint's weights, with every shape checked against the config. */
-export function checkpointTables(checkpoint: Checkpoint, config: LlamaConfig): WeightTable[] {
+export function checkpointTables(
+  checkpoint: Checkpoint,
+  config: LlamaConfig,
+  options: WeightOptions = {},
+): WeightTable[] {
   assertReadableQuantization(checkpoint);
   const { vocabSize, hiddenSize } = config;
   if (storedFormat(checkpoint, EMBEDDING) !== 'NF4') checkpoint.expect(EMBEDDING, [vocabSize, hiddenSize]);
-  return weightTables(config, (name) => storedFormat(checkpoint, name)).map((table) => {
-    if (table.format !== 'NF4') {
+  return weightTables(config, (name) => storedFormat(checkpoint, name, options)).map((table) => {
+    if (!isNf4(checkpoint, table.name)) {
       checkpoint.expect(table.name, table.rows === 1 ? [table.columns] : [table.rows, table.columns]);
     }
     return table;
   });
+}
+
+/** Every buffer that a checkpoint's weights will take on a device. */
+export function checkpointSpecs(
+  checkpoint: Checkpoint,
+  tables: readonly WeightTable[],
+  limits: DeviceLimits,
+  { quantize }: WeightOptions = {},
+): BufferSpec[] {
+  const doubleQuant = quantize?.doubleQuant ?? QUANTIZE_DEFAULTS.doubleQuant;
+  const nested = (name: string) => (isNf4(checkpoint, name) ? checkpoint.has(`${name}.nested_absmax`) : doubleQuant);
+  return weightSpecs(tables, limits, nested);
 }
 
 /** All weights of a model on the GPU, by tensor name. */
@@ -82,43 +105,65 @@ export class Weights {
 export async function loadWeights(
   checkpoint: Checkpoint,
   config: LlamaConfig,
+  cmd: Commands,
   memory: Memory,
   onProgress: LoadProgress = () => {},
+  options: WeightOptions = {},
 ): Promise<Weights> {
-  const tables = checkpointTables(checkpoint, config);
+  const tables = checkpointTables(checkpoint, config, options);
   const limits: DeviceLimits = memory.device.limits;
-  const nested = (name: string) => checkpoint.has(`${name}.nested_absmax`);
-  await memory.allocate(weightSpecs(tables, limits, nested));
+  await memory.allocate(checkpointSpecs(checkpoint, tables, limits, options));
   const total = tables.reduce((sum, t) => sum + checkpoint.tensor(t.name).byteLength, 0);
+  const raw = tables.filter((t) => t.format === 'NF4' && !isNf4(checkpoint, t.name));
+  const largest = Math.max(...raw.map((t) => t.rows * t.columns));
+  const quantizer = raw.length ? await Nf4Quantizer.create(cmd, options.quantize ?? {}, largest) : null;
   let done = 0;
   const weights = new Map<string, Weight>();
-  for (const table of tables) {
-    const report = (bytes: number) => {
-      done += bytes;
-      onProgress(table.name, done, total);
-    };
-    weights.set(table.name, await loadTable(checkpoint, table, memory, limits, report));
+  try {
+    for (const table of tables) {
+      const report = (bytes: number) => {
+        done += bytes;
+        onProgress(table.name, done, total);
+      };
+      let first = 0;
+      const parts = partRows(table, limits).map((rows, i): WeightPart & { data: { buffer: GPUBuffer } } => {
+        const part = { firstRow: first, rows, data: { buffer: memory.get(`${table.name}#${i}`) }, offset: 0 };
+        first += rows;
+        return part;
+      });
+      const { name, rows, columns, format } = table;
+      const weight: Weight = { name, rows, columns, format, parts };
+      if (raw.includes(table)) {
+        const targets = parts.map((part) => ({ rows: part.rows, buffer: part.data.buffer }));
+        const scales = await quantizer!.quantize(checkpoint, table, targets, report);
+        weights.set(name, { ...weight, ...writeScales(table, scales, memory) });
+        continue;
+      }
+      await copyParts(checkpoint, table, parts, memory.device, report);
+      const scales = format === 'NF4' ? writeScales(table, await readScales(checkpoint, table), memory) : {};
+      weights.set(name, { ...weight, ...scales });
+    }
+  } finally {
+    quantizer?.destroy();
   }
   const { vocabSize, hiddenSize, tieWordEmbeddings } = config;
   const stored = tieWordEmbeddings ? null : new EmbeddingRows(checkpoint, EMBEDDING, vocabSize, hiddenSize);
   return new Weights(weights, stored);
 }
 
-async function loadTable(
+/** The stored bytes into the parts' buffers, as they are; norms in 16 bits become f32. */
+async function copyParts(
   checkpoint: Checkpoint,
   table: WeightTable,
-  memory: Memory,
-  limits: DeviceLimits,
+  parts: readonly { firstRow: number; rows: number; data: { buffer: GPUBuffer } }[],
+  device: GPUDevice,
   report: (bytes: number) => void,
-): Promise<Weight> {
-  const { device } = memory;
-  const parts: WeightPart[] = [];
+): Promise<void> {
   const { byteLength, dtype } = checkpoint.tensor(table.name);
   const widen = table.format === 'F32' && dtype !== 'F32';
-  let firstRow = 0;
   let begin = 0;
-  for (const [i, rows] of partRows(table, limits).entries()) {
-    const buffer = memory.get(`${table.name}#${i}`);
+  for (const { firstRow, rows, data } of parts) {
+    const { buffer } = data;
     const end = firstRow + rows === table.rows ? byteLength : begin + (byteLength / table.rows) * rows;
     for (let at = begin; at < end; at += PIECE) {
       const bytes = await checkpoint.read(table.name, at, Math.min(at + PIECE, end));
@@ -130,19 +175,12 @@ async function loadTable(
       }
       report(bytes.byteLength);
     }
-    parts.push({ firstRow, rows, data: { buffer }, offset: 0 });
-    firstRow += rows;
     begin = end;
   }
-  const weight: Weight = { name: table.name, rows: table.rows, columns: table.columns, format: table.format, parts };
-  return table.format === 'NF4' ? { ...weight, ...(await loadScales(checkpoint, table, memory)) } : weight;
 }
 
-async function loadScales(
-  checkpoint: Checkpoint,
-  table: WeightTable,
-  memory: Memory,
-): Promise<Pick<Weight, 'scales' | 'nestedBlocks' | 'nestedOffset'>> {
+/** The scales of a tensor that is stored as NF4. */
+async function readScales(checkpoint: Checkpoint, table: WeightTable): Promise<Nf4Scales> {
   const state = await nf4State(checkpoint, table.name);
   if (state.shape[0] !== table.rows || state.shape[1] !== table.columns) {
     throw new ConfigError(
@@ -152,22 +190,27 @@ async function loadScales(
   if (state.blocksize !== 64 || (state.nested && state.nested.blocksize !== 256)) {
     throw new ConfigError(`${table.name}: only NF4 blocks of 64 (nested 256) are supported.`);
   }
+  return state;
+}
+
+/** Puts an NF4 tensor's scales where lib/weight.wgsl looks for them. */
+function writeScales(
+  table: WeightTable,
+  { quantMap, absmax, nested }: Nf4Scales,
+  memory: Memory,
+): Pick<Weight, 'scales' | 'nestedBlocks' | 'nestedOffset'> {
   const buffer = memory.get(`${table.name}.scales`);
-  const words = new Uint32Array(scaleWords(table.rows * table.columns, state.nested !== null));
+  const words = new Uint32Array(scaleWords(table.rows * table.columns, nested !== null));
   const floats = new Float32Array(words.buffer);
-  floats.set(state.quantMap, 256);
-  if (state.nested) {
-    floats.set(state.nested.map, 0);
-    floats.set(state.nested.absmax, NF4_TABLE);
-    new Uint8Array(words.buffer).set(state.nested.codes, (NF4_TABLE + state.nested.absmax.length) * 4);
-  } else if (state.absmax) {
-    floats.set(state.absmax, NF4_TABLE);
+  floats.set(quantMap, 256);
+  if (nested) {
+    floats.set(nested.map, 0);
+    floats.set(nested.absmax, NF4_TABLE);
+    new Uint8Array(words.buffer).set(nested.codes, (NF4_TABLE + nested.absmax.length) * 4);
+  } else if (absmax) {
+    floats.set(absmax, NF4_TABLE);
   }
   if (buffer.size < words.byteLength) throw new GpuError('limits', `${table.name}: scales exceed their plan`);
   memory.device.queue.writeBuffer(buffer, 0, words);
-  return {
-    scales: { buffer },
-    nestedBlocks: state.nested?.absmax.length ?? 0,
-    nestedOffset: state.nested?.offset ?? 0,
-  };
+  return { scales: { buffer }, nestedBlocks: nested?.absmax.length ?? 0, nestedOffset: nested?.offset ?? 0 };
 }
