@@ -26,7 +26,8 @@ export function initialAdapter(layout: LoraLayout, seed: number): Map<string, Ad
     if (part === 'magnitude') continue;
     const values = new Float32Array(size(shape));
     if (part === 'A') {
-      const bound = 1 / Math.sqrt(lora.inputs);
+      // torch rounds the factor to float32 before it multiplies.
+      const bound = Math.fround(1 / Math.sqrt(lora.inputs));
       for (let i = 0; i < values.length; i++) {
         const unit = (random.nextU32() & 0xffffff) / 0x1000000;
         values[i] = Math.fround(Math.fround(unit * 2) - 1) * bound;

@@ -68,6 +68,21 @@ describe.each(Object.entries({ '4 threads': profiles.direct, '128 threads': gpuP
       },
     );
 
+    test('after a mark every later step is marked too, until the result is cleared', async () => {
+      const result = input(Float64Array.of(0, 0, 0, 0));
+      const partials = output(partialCount(LENGTHS));
+      const factorOf = async (values: readonly Float64Array[]) => {
+        await run(() => gradientNorm(cmd, profile, slabsOf(values), partials, result, 0));
+        return (await read(result))[1];
+      };
+      const bad = [...grads.slice(0, 2), grads[2].map((g, i) => (i === 3 ? Number.NaN : g))];
+      expect(await factorOf(grads)).toBe(1);
+      expect(await factorOf(bad)).toBe(-1);
+      expect(await factorOf(grads)).toBe(-1);
+      cmd.clear(result);
+      expect(await factorOf(grads)).toBe(1);
+    });
+
     test('all zeros', async () => {
       expect([...(await norm([new Float64Array(40)], 1))].slice(0, 2)).toEqual([0, 1]);
     });
