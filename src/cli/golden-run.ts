@@ -11,6 +11,7 @@ import { downloadAdapter, uploadAdapter } from '../model/adapter';
 import { loadModel } from '../model/load';
 import { Session } from '../model/session';
 import type { HParams } from '../train/hparams';
+import { quantizeOptions } from '../train/nf4';
 import { parseHParams } from '../train/parse-hparams';
 import { splitPasses } from '../train/passes';
 import { planTraining, type TrainingPlan } from '../train/run-plan';
@@ -83,7 +84,7 @@ const differing = (ours: TokenizedPair[], theirs: TokenizedPair[]) =>
   ).length;
 
 export async function compareRun({ folder, models, about, maxSteps, report }: GoldenRun): Promise<void> {
-  const { hparams } = parseHParams(JSON.parse(readFileSync(`${folder}/hparams.json`, 'utf8')));
+  const { hparams, nf4 } = parseHParams(JSON.parse(readFileSync(`${folder}/hparams.json`, 'utf8')));
   const files = await folderFiles(`${models}/${about.model}`);
   const tokenizer = await loadTokenizer(files);
   const rowFolder = about.rows ? `${folder}/../${about.rows}` : folder;
@@ -108,7 +109,7 @@ export async function compareRun({ folder, models, about, maxSteps, report }: Go
   });
 
   const gpu = await openGpu(await dawn());
-  const model = await loadModel(gpu, files);
+  const model = await loadModel(gpu, files, undefined, { quantize: quantizeOptions(nf4) });
   const tile = gpu.profile.attentionTile;
   const plan = planTraining(model.config, gpu.device.limits, tile, hparams, train, evaluation);
   const session = await Session.create(model, plan.lora, plan.capacity, hparams);

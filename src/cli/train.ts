@@ -25,6 +25,7 @@ import { downloadAdapter, initialAdapter, uploadAdapter } from '../model/adapter
 import { loadModel } from '../model/load';
 import { Session } from '../model/session';
 import type { HParams } from '../train/hparams';
+import { quantizeOptions } from '../train/nf4';
 import { Pace } from '../train/pace';
 import { parseHParams } from '../train/parse-hparams';
 import { planTraining } from '../train/run-plan';
@@ -76,7 +77,7 @@ async function readPairs(path: string, tokenizer: Tokenizer, hparams: HParams): 
 
 async function main(): Promise<void> {
   const args = readArguments();
-  const { hparams, unknown } = parseHParams(JSON.parse(await readFile(args.config, 'utf8')));
+  const { hparams, nf4, unknown } = parseHParams(JSON.parse(await readFile(args.config, 'utf8')));
   if (unknown.length) say(`settings without effect here: ${unknown.join(', ')}`);
   const files = await folderFiles(args.model);
   const tokenizer = await loadTokenizer(files);
@@ -85,7 +86,7 @@ async function main(): Promise<void> {
 
   const gpu = await openGpu(await dawn());
   say(`GPU: ${gpu.info.vendor} ${gpu.info.architecture} ${gpu.info.description}${gpu.isSoftware ? ' (software)' : ''}`);
-  const model = await loadModel(gpu, files);
+  const model = await loadModel(gpu, files, undefined, { quantize: quantizeOptions(nf4) });
   const plan = planTraining(model.config, gpu.device.limits, gpu.profile.attentionTile, hparams, train, evaluation);
   say(
     `${train.length} pairs, ${evaluation.length} for evaluation, ${plan.steps.length} steps, ${plan.lora.parameters} trainable parameters`,
@@ -135,7 +136,7 @@ async function main(): Promise<void> {
     base_model_name_or_path: basename(args.model),
     r: hparams.lora_r,
     lora_alpha: hparams.lora_alpha,
-    lora_dropout: 0,
+    lora_dropout: hparams.disable_dropout ? 0 : hparams.lora_dropout,
     target_modules: hparams.target_modules,
     use_rslora: hparams.use_rslora,
     use_dora: hparams.use_dora,

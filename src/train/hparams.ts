@@ -57,6 +57,13 @@ export interface HParams {
   lora_alpha: number;
   use_rslora: boolean;
   use_dora: boolean;
+  /**
+   * Share of the inputs of the adapter's A that training drops; without effect while `disable_dropout` is on. The tokens
+   * that both answers of a pair share are computed once and have one mask, where TRL draws one for each answer.
+   */
+  lora_dropout: number;
+  /** TRL's trainers switch all dropout off, LoRA's included; so it is here unless this is false. */
+  disable_dropout: boolean;
   target_modules: TargetModule[];
   /** Seed of the adapter's initial A matrices. */
   init_seed: number;
@@ -94,7 +101,26 @@ export const DEFAULT_HPARAMS: Readonly<HParams> = {
   lora_alpha: 32,
   use_rslora: false,
   use_dora: false,
+  lora_dropout: 0,
+  disable_dropout: true,
   target_modules: [...TARGET_MODULES],
   init_seed: 0,
   gradient_checkpointing: true,
+};
+
+/** `nf4` of a settings file: how the command line quantises a 16- or 32-bit model as it loads. */
+export interface Nf4Settings {
+  enabled: boolean;
+  double_quant: boolean;
+  /** Weights are rounded to this first. */
+  source_dtype: 'bfloat16' | 'float16' | 'float32';
+  /** Linear layers whose name contains one of these stay as they are. */
+  skip_modules: string[];
+}
+
+export const DEFAULT_NF4: Readonly<Nf4Settings> = {
+  enabled: false,
+  double_quant: true,
+  source_dtype: 'bfloat16',
+  skip_modules: ['lm_head', 'embed_tokens'],
 };

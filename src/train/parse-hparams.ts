@@ -1,6 +1,15 @@
 /** Hyper-parameters from JSON, every key checked. */
 import { TrainingError } from './errors';
-import { DEFAULT_HPARAMS, type HParams, LR_SCHEDULER_TYPES, OPTIMIZERS, TARGET_MODULES, TRUNCATIONS } from './hparams';
+import {
+  DEFAULT_HPARAMS,
+  DEFAULT_NF4,
+  type HParams,
+  LR_SCHEDULER_TYPES,
+  type Nf4Settings,
+  OPTIMIZERS,
+  TARGET_MODULES,
+  TRUNCATIONS,
+} from './hparams';
 
 const WHOLE_FROM_1 = [
   'max_length',
@@ -22,8 +31,16 @@ const NOT_NEGATIVE = [
   'weight_decay',
   'eval_steps',
   'lora_alpha',
+  'lora_dropout',
 ] as const;
-const FLAGS = ['nll_on_prompt', 'shuffle', 'use_rslora', 'use_dora', 'gradient_checkpointing'] as const;
+const FLAGS = [
+  'nll_on_prompt',
+  'shuffle',
+  'use_rslora',
+  'use_dora',
+  'disable_dropout',
+  'gradient_checkpointing',
+] as const;
 const CHOICES = {
   truncation_mode: ['keep_end', 'keep_start'],
   truncation: TRUNCATIONS,
@@ -34,6 +51,8 @@ const TOKEN_IDS = ['bos_token_id', 'eos_token_id', 'pad_token_id'] as const;
 
 export interface ParsedHParams {
   hparams: HParams;
+  /** What to do to the model's weights as they are loaded. */
+  nf4: Nf4Settings;
   /** Keys that this trainer has no use for. */
   unknown: string[];
 }
@@ -52,10 +71,34 @@ export function parseHParams(json: unknown): ParsedHParams {
   const unknown: string[] = [];
   for (const [key, value] of Object.entries(given)) {
     if (key in hparams) hparams[key] = value;
-    else unknown.push(key);
+    else if (key !== 'nf4') unknown.push(key);
   }
   check(hparams);
-  return { hparams: hparams as unknown as HParams, unknown };
+  return { hparams: hparams as unknown as HParams, nf4: parseNf4(given.nf4), unknown };
+}
+
+/** Values of `nf4` that this engine cannot do are refused, not passed over: they would change every number. */
+function parseNf4(json: unknown): Nf4Settings {
+  if (json === undefined || json === null) return { ...DEFAULT_NF4, skip_modules: [...DEFAULT_NF4.skip_modules] };
+  if (typeof json !== 'object' || Array.isArray(json)) fail('nf4', 'must be a JSON object');
+  const given = json as Record<string, unknown>;
+  const fixed: Record<string, unknown> = { blocksize: 64, nested_blocksize: 256, round_dtype: null };
+  for (const [key, value] of Object.entries(fixed)) {
+    if (key in given && given[key] !== value) fail(`nf4.${key}`, `must be ${value}`);
+  }
+  const nf4 = { ...DEFAULT_NF4, ...given } as Record<keyof Nf4Settings, unknown>;
+  for (const key of ['enabled', 'double_quant'] as const) {
+    if (typeof nf4[key] !== 'boolean') fail(`nf4.${key}`, 'must be true or false');
+  }
+  const dtypes = ['bfloat16', 'float16', 'float32'];
+  nf4.source_dtype ??= DEFAULT_NF4.source_dtype;
+  if (!dtypes.includes(nf4.source_dtype as string)) fail('nf4.source_dtype', `must be one of ${dtypes.join(', ')}`);
+  nf4.skip_modules ??= [];
+  if (!Array.isArray(nf4.skip_modules) || !nf4.skip_modules.every((m) => typeof m === 'string')) {
+    fail('nf4.skip_modules', 'must be a list of names');
+  }
+  const { enabled, double_quant, source_dtype, skip_modules } = nf4 as Nf4Settings;
+  return { enabled, double_quant, source_dtype, skip_modules: [...skip_modules] };
 }
 
 function check(h: Record<string, unknown>): void {
@@ -66,6 +109,10 @@ function check(h: Record<string, unknown>): void {
     if (!(Number.isFinite(h[key]) && (h[key] as number) >= 0)) fail(key, 'must be a number of at least 0');
   }
   for (const key of ['adam_beta1', 'adam_beta2']) if ((h[key] as number) >= 1) fail(key, 'must be below 1');
+  if ((h.lora_dropout as number) >= 1) fail('lora_dropout', 'must be below 1');
+  if (h.use_dora && !h.disable_dropout && (h.lora_dropout as number) > 0) {
+    fail('lora_dropout', 'must be 0, or disable_dropout true, together with use_dora');
+  }
   for (const key of ['seed', 'init_seed', 'max_steps']) {
     if (!Number.isInteger(h[key])) fail(key, 'must be a whole number');
   }

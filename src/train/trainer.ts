@@ -2,6 +2,8 @@
 import { packPairs } from '../data/packing';
 import { evaluatesAfter } from '../data/sampler';
 import { GpuError } from '../gpu/errors';
+import { dropoutShare } from '../model/plan';
+import type { DropoutPass } from '../model/projection';
 import type { PairLoss, Session } from '../model/session';
 import { PAIR_RESULT } from '../ops/orpo_loss';
 import { TrainingError } from './errors';
@@ -112,7 +114,8 @@ export class Trainer {
     return record;
   }
 
-  async #forward(pass: readonly PassPair[], rows: readonly ShapedPair[]) {
+  /** @param dropout of a training pass; none in evaluation */
+  async #forward(pass: readonly PassPair[], rows: readonly ShapedPair[], dropout: DropoutPass | null = null) {
     const { nll_on_prompt } = this.plan.hparams;
     const tile = this.session.model.gpu.profile.attentionTile;
     const pack = packPairs(
@@ -121,6 +124,7 @@ export class Trainer {
       tile,
     );
     await this.session.upload(pack);
+    this.session.setDropout(dropout);
     await this.session.forward(pack);
     return pack;
   }
@@ -135,9 +139,12 @@ export class Trainer {
       size: order.length * RESULT_BYTES + 16,
       usage: 0x01 | 0x08 /* MAP_READ | COPY_DST */,
     });
+    // Masks follow the tokens of the step, however they are spread over passes.
+    const dropout: DropoutPass = { p: dropoutShare(hparams), seed: dropoutSeed(hparams.seed, index), firstToken: 0 };
     let done = 0;
     for (const [i, pass] of passes.entries()) {
-      const pack = await this.#forward(pass, train);
+      const pack = await this.#forward(pass, train, dropout.p > 0 ? { ...dropout } : null);
+      dropout.firstToken += pack.tokens;
       await this.session.backward(pack, i > 0);
       const bytes = pass.length * RESULT_BYTES;
       model.cmd.copy({ buffer: memory.get('pack.results') }, { buffer: staging, offset: done }, bytes);
@@ -177,6 +184,10 @@ export class Trainer {
     this.events.onStep?.(record, order.length, tokens);
   }
 }
+
+/** 32 bits of their own for every step of every seed. */
+const dropoutSeed = (seed: number, step: number): number =>
+  (Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(step + 1, 0x85ebca6b)) >>> 0;
 
 function readPairs(bytes: ArrayBuffer, order: readonly PassPair[], rows: readonly ShapedPair[]): PairMetrics[] {
   const values = new Float32Array(bytes, 0, order.length * PAIR_RESULT.length);

@@ -21,10 +21,10 @@ export const OPTIMIZERS: Choice[] = [
 ];
 
 export const TRUNCATIONS: Choice[] = [
-  { value: 'sane', label: 'sane: each answer gets what its prompt leaves' },
+  { value: 'sane', label: 'sane: prompt shortened first, EOS kept' },
   { value: 'classic', label: 'classic: as TRL up to 0.27' },
-  { value: 'trl1', label: 'trl1: as TRL from 0.28 (cuts too much)' },
-  { value: 'independent', label: 'independent: prompt and answers cut apart' },
+  { value: 'trl1', label: 'trl1: as TRL from 0.28 (broken)' },
+  { value: 'independent', label: 'independent: prompt whole, each answer cut' },
   { value: 'none', label: 'none: nothing is cut' },
 ];
 
@@ -68,6 +68,8 @@ export const BASE_HPARAMS: Readonly<HParams> = {
   lora_alpha: 32,
   use_rslora: false,
   use_dora: false,
+  lora_dropout: 0,
+  disable_dropout: true,
   target_modules: [...MODULES],
   init_seed: 0,
   gradient_checkpointing: true,

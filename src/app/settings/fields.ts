@@ -172,6 +172,13 @@ export const FIELD_GROUPS: FieldGroup[] = [
         'Rank-stabilised',
         'Scales by alpha over the square root of the rank, so that high ranks learn as fast.',
       ),
+      number(
+        'lora_dropout',
+        'Dropout',
+        'Share of the adapter’s inputs left out at random while training. TRL’s trainer switches it off, whatever is set here; so does “No dropout”.',
+        { min: 0, below: 1 },
+      ),
+      toggle('disable_dropout', 'No dropout', 'As TRL’s ORPO trainer has it by default: dropout stays off.'),
       { key: 'target_modules', title: 'Where', about: 'The projections that get an adapter.', kind: 'modules' },
       whole('init_seed', 'Adapter seed', 'Decides the adapter’s random start.', { min: 0, max: 4_294_967_295 }),
     ],
