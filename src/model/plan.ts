@@ -56,6 +56,7 @@ export function partRows(table: WeightTable, limits: DeviceLimits): number[] {
   const perRow = (table.columns * BITS[table.format]) / 8;
   // A multiple of 4, since kernels read four results at a time.
   const most = Math.floor(bindingLimit(limits) / perRow / 4) * 4;
+  if (most === 0) throw new RangeError(`${table.name}: this GPU cannot bind four rows of ${table.columns} values`);
   const parts: number[] = [];
   for (let left = table.rows; left > 0; left -= most) parts.push(Math.min(left, most));
   return parts;

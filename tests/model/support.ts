@@ -4,13 +4,18 @@ import { packPairs, pairShape } from '../../src/data/packing';
 import type { TokenizedPair } from '../../src/data/types';
 import { nf4Tensors } from '../../src/formats/bnb-nf4';
 import { memoryFiles } from '../../src/formats/bytes';
+import { Checkpoint } from '../../src/formats/checkpoint';
 import { quantizeNf4 } from '../../src/formats/nf4-codec';
 import type { AdapterTensor } from '../../src/formats/peft';
 import { type Dtype, serializeSafetensorsHeader } from '../../src/formats/safetensors';
+import { Commands } from '../../src/gpu/commands';
 import type { Gpu } from '../../src/gpu/device';
+import { Memory } from '../../src/gpu/memory';
 import { type KernelProfile, profileFor } from '../../src/gpu/profile';
+import { parseConfig } from '../../src/model/config';
 import { loadModel, type OpenModel } from '../../src/model/load';
 import type { PackCapacity } from '../../src/model/plan';
+import { loadWeights } from '../../src/model/weights';
 import { projectionShape } from '../reference/layer';
 import { type Adapter, adapterTensors, type LlamaModel, peftKey } from '../reference/model';
 import { dequantiseNf4 } from '../reference/nf4';
@@ -110,6 +115,36 @@ export const openModel = (
   options: Parameters<typeof checkpointFiles>[1] = {},
   profile?: KernelProfile,
 ): Promise<OpenModel> => loadModel(testGpu(profile), checkpointFiles(model, options));
+
+/** The same with weights cut into parts of at most so many bytes, as a device would that binds no more. */
+export async function openInParts(
+  model: LlamaModel,
+  bindingLimit: number,
+  options: Parameters<typeof checkpointFiles>[1] = {},
+): Promise<OpenModel> {
+  const gpu = testGpu();
+  const files = checkpointFiles(model, options);
+  const checkpoint = await Checkpoint.open(files);
+  const config = parseConfig(checkpoint.config);
+  const limits = { ...copyLimits(device.limits), maxStorageBufferBindingSize: bindingLimit };
+  const small = new Proxy(device, {
+    get(target, key) {
+      if (key === 'limits') return limits;
+      const value = Reflect.get(target, key, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  const weightMemory = new Memory(small);
+  const cmd = new Commands(device);
+  const weights = await loadWeights(checkpoint, config, cmd, weightMemory);
+  return { gpu, cmd, config, weights, weightMemory, checkpoint };
+}
+
+function copyLimits(limits: GPUSupportedLimits): Record<string, number> {
+  const copy: Record<string, number> = {};
+  for (const name in limits) copy[name] = limits[name as keyof GPUSupportedLimits] as number;
+  return copy;
+}
 
 /** The reference's adapter as the engine takes it. */
 export function adapterMap(adapter: Adapter): Map<string, AdapterTensor> {
