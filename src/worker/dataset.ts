@@ -1,119 +1,237 @@
-/** The visitor's rows: what was read, how it is split, and its tokens under the settings of a run. */
-import { type ParsedData, parsePreferenceData } from '../data/parse';
-import { defaultPromptFormat, type RenderSettings } from '../data/render';
+/** The visitor's rows: what was read, what was taken out by hand, how it is split, and its tokens under the settings. */
+import type { ParsedData } from '../data/parse';
 import { splitRows } from '../data/split';
-import { resolveTokenIds } from '../data/tokenize';
-import { type TokenizedSet, tokenizeSet } from '../data/tokenize-set';
+import type { TokenizedSet } from '../data/tokenize-set';
 import type { Tokenizer } from '../data/tokenizer';
 import type { SourceRow } from '../data/types';
 import type { HParams } from '../train/hparams';
-import type { DataState, DataSummary, PairsPage } from './protocol';
+import type { SourcePart } from './data-source';
+import { StateError } from './errors';
+import { AUTO, renderSettings } from './prompt-choice';
+import type {
+  DataState,
+  DataSummary,
+  DuplicateKind,
+  PairColumns,
+  PairFilter,
+  PromptChoice,
+  ReadAmount,
+  Removal,
+  Role,
+  Split,
+} from './protocol';
+import { type ReadOptions, readParts } from './read-source';
+import { SharedJob } from './shared-job';
+import { type SideTokens, type TokenOptions, tokenizeSide } from './side-tokens';
 
-type Role = 'train' | 'eval';
+/** One file, or several read as one. */
+interface Loaded {
+  parsed: ParsedData;
+  parts: SourcePart[];
+  amount: ReadAmount;
+  removals: { kind: DuplicateKind; rows: Set<SourceRow> }[];
+}
 
-const SPLIT_SEED = 42;
+export interface SetTokens {
+  train: SideTokens;
+  eval: SideTokens;
+  /** Wall-clock seconds that it took. */
+  seconds: number;
+}
+
+const DEFAULT_SPLIT: Split = { fraction: 0, by: 'prompt', seed: 42 };
 
 /** What tokens depend on beside the rows. */
-const tokenKey = (h: HParams) =>
-  JSON.stringify([h.truncation, h.truncation_mode, h.max_length, h.max_prompt_length, h.bos_token_id, h.eos_token_id]);
+const tokenKey = (modelId: string, h: HParams, prompt: PromptChoice) =>
+  JSON.stringify([
+    modelId,
+    prompt,
+    [h.truncation, h.truncation_mode, h.max_length, h.max_prompt_length, h.bos_token_id, h.eos_token_id],
+  ]);
 
 export class Dataset {
-  #train: ParsedData | null = null;
-  #eval: ParsedData | null = null;
-  #fraction = 0;
-  #cache = new Map<string, TokenizedSet>();
+  readonly #loaded: Record<Role, Loaded | null> = { train: null, eval: null };
+  #split = DEFAULT_SPLIT;
+  #rows: Record<Role, SourceRow[]> | null = null;
+  /** Rows by what was found about them, for lists. */
+  readonly found = new Map<PairFilter, Set<SourceRow>>();
+  readonly #tokens = new SharedJob<SetTokens>();
+  /** Grows with every change of the rows or their split. */
+  version = 0;
 
-  /** Reads a file for one side. The earlier data stays when this rejects. */
-  async load(
+  /** Reads a source for one side. The earlier data stays when this rejects. */
+  async read(role: Role, parts: SourcePart[], options: ReadOptions, split: Split): Promise<DataState> {
+    const parsed = await readParts(parts, options);
+    this.#loaded[role] = { parsed, parts, amount: options.amount, removals: [] };
+    this.#changed();
+    return this.setSplit(split);
+  }
+
+  /** Reads one file whole. */
+  load(
     role: Role,
     file: Blob,
     name: string,
     fraction: number,
     onProgress: (bytes: number, totalBytes: number) => void,
   ): Promise<DataState> {
-    const parsed = await parsePreferenceData(file.stream() as ReadableStream<Uint8Array>, {
-      name,
-      size: file.size,
-      onProgress: (bytes) => onProgress(bytes, file.size),
-    });
-    if (role === 'train') this.#train = parsed;
-    else this.#eval = parsed;
-    return this.setFraction(fraction);
+    const part: SourcePart = { name, size: file.size, open: () => file.stream() as ReadableStream<Uint8Array> };
+    const { signal } = new AbortController();
+    return this.read(role, [part], { amount: { kind: 'all' }, signal, onProgress }, { ...DEFAULT_SPLIT, fraction });
   }
 
-  clear(role: Role, fraction: number): DataState {
-    if (role === 'train') this.#train = null;
-    else this.#eval = null;
-    return this.setFraction(fraction);
+  clear(role: Role, split: Split): DataState {
+    this.#loaded[role] = null;
+    this.#changed();
+    return this.setSplit(split);
   }
 
-  setFraction(fraction: number): DataState {
-    this.#fraction = fraction;
-    this.#cache.clear();
+  setSplit(split: Split): DataState {
+    const { fraction, by, seed } = this.#split;
+    if (split.fraction !== fraction || split.by !== by || split.seed !== seed) {
+      this.#split = split;
+      this.#resplit();
+    }
     const { train, eval: evaluation } = this.rows;
     return {
-      train: this.#train && summary(this.#train),
-      eval: this.#eval && summary(this.#eval),
+      train: this.#summary('train'),
+      eval: this.#summary('eval'),
       trainPairs: train.length,
       evalPairs: evaluation.length,
     };
   }
 
-  setFractionIfChanged(fraction: number): void {
-    if (fraction !== this.#fraction) this.setFraction(fraction);
-  }
-
   get isEmpty(): boolean {
-    return !this.#train;
+    return !this.#loaded.train;
   }
 
   get name(): string {
-    return this.#train?.name ?? '';
+    return this.#loaded.train?.parsed.name ?? '';
+  }
+
+  /** What a side was read from, for reading it again. */
+  source(role: Role): { parts: SourcePart[]; amount: ReadAmount } | null {
+    return this.#loaded[role];
+  }
+
+  /** Rows of a file in use, before it is split. */
+  fileRows(role: Role): SourceRow[] {
+    const loaded = this.#loaded[role];
+    if (!loaded) return [];
+    const { parsed, removals } = loaded;
+    if (removals.length === 0) return parsed.rows;
+    return parsed.rows.filter((row) => !removals.some((removal) => removal.rows.has(row)));
   }
 
   /** Rows of each side: a second file for evaluation, or a share of the first. */
-  get rows(): { train: SourceRow[]; eval: SourceRow[] } {
-    const train = this.#train?.rows ?? [];
-    if (this.#eval) return { train, eval: this.#eval.rows };
-    return splitRows(train, { fraction: this.#fraction, seed: SPLIT_SEED, by: 'prompt' });
+  get rows(): Record<Role, SourceRow[]> {
+    this.#rows ??= this.#loaded.eval
+      ? { train: this.fileRows('train'), eval: this.fileRows('eval') }
+      : splitRows(this.fileRows('train'), this.#split);
+    return this.#rows;
   }
 
-  page(role: Role, offset: number, limit: number): PairsPage {
-    const rows = this.rows[role];
-    const pairs = rows.slice(offset, offset + limit).map(({ prompt, chosen, rejected }, i) => ({
-      index: offset + i,
-      prompt,
-      chosen,
-      rejected,
-    }));
-    return { offset, total: rows.length, pairs };
+  /** Takes rows of the training file out. At least one row stays. */
+  remove(kind: DuplicateKind, split: Split): DataState {
+    const loaded = this.#loaded.train;
+    const rows = this.found.get(kind);
+    const here = new Set(this.fileRows('train').filter((row) => rows?.has(row)));
+    if (!loaded || here.size === 0) {
+      throw new StateError('no-data', 'There are no such rows any more. Check the rows again.');
+    }
+    if (here.size === this.fileRows('train').length) {
+      throw new StateError('no-data', 'No row would be left. Choose another file instead.');
+    }
+    loaded.removals.push({ kind, rows: here });
+    this.#changed();
+    return this.setSplit(split);
   }
 
-  /** Both sides as tokens. Kept until rows or the settings they depend on change. */
-  async tokens(tokenizer: Tokenizer, modelId: string, hparams: HParams): Promise<Record<Role, TokenizedSet>> {
+  /** Brings back what was taken out last. */
+  undoRemoval(split: Split): DataState {
+    this.#loaded.train?.removals.pop();
+    this.#changed();
+    return this.setSplit(split);
+  }
+
+  /**
+   * Both sides as tokens. Done once until rows or the settings they depend on change; asking with other settings
+   * cancels what is under way.
+   */
+  sides(
+    tokenizer: Tokenizer,
+    modelId: string,
+    hparams: HParams,
+    prompt: PromptChoice = AUTO,
+    onProgress?: TokenOptions['onProgress'],
+  ): Promise<SetTokens> {
     const { train, eval: evaluation } = this.rows;
-    const settings: RenderSettings = { format: defaultPromptFormat(tokenizer, train) };
-    const ids = resolveTokenIds(hparams, tokenizer);
-    const of = async (role: Role, rows: SourceRow[]) => {
-      const key = `${role} ${modelId} ${tokenKey(hparams)}`;
-      let set = this.#cache.get(key);
-      if (!set) {
-        set = await tokenizeSet(tokenizer, rows, hparams, ids, { render: { settings, tokenizer } });
-        this.#cache.set(key, set);
-      }
-      return set;
+    return this.#tokens.get(tokenKey(modelId, hparams, prompt), async (signal) => {
+      const settings = renderSettings(prompt, tokenizer, train);
+      const total = train.length + evaluation.length;
+      const side = (rows: SourceRow[], before: number) =>
+        tokenizeSide(tokenizer, rows, hparams, settings, {
+          signal,
+          onProgress: (done) => onProgress?.(before + done, total),
+        });
+      const began = performance.now();
+      const sets = { train: await side(train, 0), eval: await side(evaluation, train.length) };
+      this.found.set('cut', new Set([...sets.train.cut, ...sets.eval.cut]));
+      this.found.set('dropped', new Set([...sets.train.dropped, ...sets.eval.dropped]));
+      return { ...sets, seconds: (performance.now() - began) / 1000 };
+    });
+  }
+
+  async tokens(
+    tokenizer: Tokenizer,
+    modelId: string,
+    hparams: HParams,
+    prompt: PromptChoice = AUTO,
+    onProgress?: TokenOptions['onProgress'],
+  ): Promise<Record<Role, TokenizedSet>> {
+    const { train, eval: evaluation } = await this.sides(tokenizer, modelId, hparams, prompt, onProgress);
+    return { train: train.set, eval: evaluation.set };
+  }
+
+  cancelTokens(): void {
+    this.#tokens.cancel();
+  }
+
+  #changed(): void {
+    this.found.clear();
+    this.#resplit();
+  }
+
+  #resplit(): void {
+    this.#rows = null;
+    this.#tokens.clear();
+    this.version += 1;
+  }
+
+  #summary(role: Role): DataSummary | null {
+    const loaded = this.#loaded[role];
+    if (!loaded) return null;
+    const { parsed, amount, removals } = loaded;
+    return {
+      name: parsed.name,
+      schema: parsed.schema,
+      format: parsed.format + (parsed.compressed ? ', compressed' : ''),
+      columns: parsed.columns,
+      fields: withInner(parsed.fields, parsed.columns),
+      unit: parsed.unit,
+      rows: parsed.total,
+      usable: parsed.usable,
+      kept: this.fileRows(role).length,
+      limited: parsed.limited,
+      amount,
+      removals: removals.map(({ kind, rows }): Removal => ({ kind, count: rows.size })),
+      problemCounts: parsed.problemCounts,
+      problems: parsed.problems,
     };
-    return { train: await of('train', train), eval: await of('eval', evaluation) };
   }
 }
 
-function summary(parsed: ParsedData): DataSummary {
-  return {
-    name: parsed.name,
-    schema: parsed.schema,
-    rows: parsed.total,
-    usable: parsed.usable,
-    problemCounts: parsed.problemCounts,
-    problems: parsed.problems,
-  };
+/** Fields to choose from: those seen, and those in use that lie inside others. */
+function withInner(fields: readonly string[], columns: PairColumns | null): string[] {
+  return [...new Set([...fields, ...Object.values(columns ?? {})])];
 }

@@ -4,11 +4,12 @@
  * The page sends a `Request`; the worker answers each with exactly one `Response` of the same `id`, and in between
  * emits `WorkerEvent`s. Everything here is plain data that structured clone can carry.
  */
-import type { PreferenceRow, RowProblem } from '../data/types';
 import type { HParams } from '../train/hparams';
 import type { EvalRecord, StepRecord } from '../train/records';
+import type { DataPreview, DataRequests, PromptChoice, Role, Split } from './protocol-data';
 
-export type { EvalRecord, HParams, PreferenceRow, RowProblem, StepRecord };
+export type * from './protocol-data';
+export type { EvalRecord, HParams, StepRecord };
 
 // ---------------------------------------------------------------------------------------------- what is described
 
@@ -111,6 +112,10 @@ export interface MemoryEstimate {
 }
 
 export interface RunPlan {
+  /** How held-out pairs are drawn; by prompt when absent. The seed is the run's. */
+  splitBy?: Split['by'];
+  /** How rows become text; `auto` when absent. */
+  prompt?: PromptChoice;
   totalSteps: number;
   warmupSteps: number;
   stepsPerEpoch: number;
@@ -186,7 +191,7 @@ export interface ExportResult {
 
 // ---------------------------------------------------------------------------------------------- requests
 
-export interface Requests {
+export interface Requests extends DataRequests {
   /**
    * Opens the GPU; comes first. `baseUrl` is the page's own address, under which built-in models and data lie.
    * Rejects with code `no-webgpu`, `no-adapter` or `device-failed`.
@@ -195,13 +200,6 @@ export interface Requests {
   offers: { args: Record<string, never>; result: { models: ModelOffer[]; data: DataOffer[]; shapes: KnownShape[] } };
   loadModel: { args: { id: string }; result: ModelSummary };
   deleteModel: { args: { id: string }; result: ModelOffer[] };
-  /** Reads a dropped file or a built-in set. Rejects when no row is usable; earlier data then stays. */
-  loadData: {
-    args: { role: 'train' | 'eval'; source: { file: File } | { builtin: string }; evalFraction: number };
-    result: DataState;
-  };
-  clearData: { args: { role: 'train' | 'eval'; evalFraction: number }; result: DataState };
-  pairs: { args: { role: 'train' | 'eval'; offset: number; limit: number }; result: PairsPage };
   /** The memory of a run before anything is downloaded. `config` is the text of a config.json. */
   estimate: {
     args: {
@@ -221,6 +219,9 @@ export interface Requests {
   plan: { args: Settings; result: RunPlan };
   /** Answers when the run has ended: finished, stopped by the visitor, or failed (then it rejects). */
   train: { args: Settings; result: RunProgress };
+  | { event: 'dataPreview'; preview: DataPreview }
+  | { event: 'dataFields'; role: Role; name: string; fields: string[] }
+  | { event: 'tokenProgress'; activity: 'tokenising' | 'checking'; done: number; total: number }
   stop: { args: Record<string, never>; result: RunProgress };
   export: { args: ExportOptions; result: ExportResult };
 }

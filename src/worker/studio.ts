@@ -10,12 +10,13 @@ import { loadModel, type OpenModel } from '../model/load';
 import type { ModelStore } from '../storage/store';
 import { parseHParams } from '../train/parse-hparams';
 import { planTraining, type TrainingPlan } from '../train/run-plan';
-import { Dataset } from './dataset';
+import { DataDesk } from './data-desk';
 import { StateError } from './errors';
 import { estimate } from './estimate';
 import { exportRun } from './export-run';
 import type {
   DataOffer,
+  DataRequests,
   DeviceInfo,
   ModelOffer,
   ModelSummary,
@@ -33,7 +34,11 @@ export interface StudioHost {
   gpu: GPU | undefined;
   store: ModelStore;
   emit(event: WorkerEvent): void;
+  /** Address of the Hugging Face hub. */
+  hubUrl?: string;
 }
+
+const HUB = 'https://huggingface.co';
 
 type Handlers = { [K in RequestType]: (args: Requests[K]['args']) => Promise<Requests[K]['result']> };
 
@@ -45,7 +50,7 @@ interface Loaded {
 
 export class Studio {
   readonly #host: StudioHost;
-  readonly #data = new Dataset();
+  readonly #desk: DataDesk;
   /** Ends in "/". */
   #baseUrl = '';
   #gpu: Gpu | null = null;
@@ -55,9 +60,17 @@ export class Studio {
 
   constructor(host: StudioHost) {
     this.#host = host;
+    this.#desk = new DataDesk({
+      places: () => ({ dataUrl: `${this.#baseUrl}data/`, hubUrl: host.hubUrl ?? HUB }),
+      model: () => this.#loaded && { tokenizer: this.#loaded.tokenizer, id: this.#loaded.summary.id },
+      emit: host.emit,
+    });
+    this.handlers = { ...this.#ownHandlers, ...this.#desk.handlers };
   }
 
-  readonly handlers: Handlers = {
+  readonly handlers: Handlers;
+
+  readonly #ownHandlers: Omit<Handlers, keyof DataRequests> = {
     init: ({ baseUrl }) => {
       this.#baseUrl = new URL('.', baseUrl).href;
       return this.#openGpu();
@@ -73,15 +86,6 @@ export class Studio {
       await deleteModel(this.#host.store, id);
       return this.#offers();
     },
-    loadData: async ({ role, source, evalFraction }) => {
-      const { file, name } =
-        'file' in source ? { file: source.file, name: source.file.name } : await this.#builtin(source.builtin);
-      return this.#data.load(role, file, name, evalFraction, (bytes, totalBytes) =>
-        this.#host.emit({ event: 'dataProgress', bytes, totalBytes }),
-      );
-    },
-    clearData: async ({ role, evalFraction }) => this.#data.clear(role, evalFraction),
-    pairs: async ({ role, offset, limit }) => this.#data.page(role, offset, limit),
     plan: async (settings) => (await this.#plan(settings)).described,
     train: (settings) => this.#train(settings),
     stop: async () => {
@@ -125,12 +129,6 @@ export class Studio {
   async #dataOffers(): Promise<DataOffer[]> {
     const response = await fetch(`${this.#baseUrl}data/index.json`);
     return response.ok ? ((await response.json()) as DataOffer[]) : [];
-  }
-
-  async #builtin(id: string): Promise<{ file: Blob; name: string }> {
-    const response = await fetch(`${this.#baseUrl}data/${id}`);
-    if (!response.ok) throw new StateError('unknown-data', `The built-in set ${id} is not on this site.`);
-    return { file: await response.blob(), name: id };
   }
 
   async #loadModel(id: string): Promise<ModelSummary> {
@@ -184,10 +182,13 @@ export class Studio {
   async #plan(settings: Settings): Promise<{ plan: TrainingPlan; described: RunPlan; loaded: Loaded }> {
     const loaded = this.#loaded;
     if (!loaded) throw new StateError('no-model', 'Load a model first.');
-    if (this.#data.isEmpty) throw new StateError('no-data', 'Load preference data first.');
+    const { data } = this.#desk;
+    if (data.isEmpty) throw new StateError('no-data', 'Load preference data first.');
     const { hparams } = parseHParams(settings.hparams);
-    this.#data.setFractionIfChanged(settings.evalFraction);
-    const sets = await this.#data.tokens(loaded.tokenizer, loaded.summary.id, hparams);
+    const { evalFraction, splitBy = 'prompt', prompt } = settings;
+    data.setSplit({ fraction: evalFraction, by: splitBy, seed: hparams.seed });
+    const onProgress = this.#desk.progress('tokenising');
+    const sets = await data.tokens(loaded.tokenizer, loaded.summary.id, hparams, prompt, onProgress);
     const { gpu, config } = loaded.open;
     const tile = gpu.profile.attentionTile;
     const plan = planTraining(config, gpu.device.limits, tile, hparams, sets.train.pairs, sets.eval.pairs);
@@ -201,7 +202,7 @@ export class Studio {
     const run = new Run(loaded.open, plan, (event) => this.#host.emit(event));
     this.#run = run;
     try {
-      return await run.train(this.#data.name, (finished) => {
+      return await run.train(this.#desk.data.name, (finished) => {
         this.#finished = finished;
       });
     } catch (error) {

@@ -65,7 +65,8 @@ describe('checks', () => {
   );
 
   it('sees settings that contradict each other', () => {
-    const hparams = { ...presetById('standard').hparams, max_length: 256, max_prompt_length: 256 };
+    const { hparams: standard } = presetById('standard');
+    const hparams = { ...standard, truncation: 'classic' as const, max_length: 256, max_prompt_length: 256 };
     expect(Object.keys(checkHParams(hparams))).toEqual(['max_prompt_length']);
   });
 

@@ -1,9 +1,11 @@
+import { useState } from 'react';
 import type { DataSummary, RowProblem } from '../../worker/protocol';
 import { formatCount, plural } from '../lib/format';
-import { clearData, type Role, titleOf } from '../store/data';
+import { clearData, type Role, titleOf, undoRemoval, useData } from '../store/data';
 import { useModels } from '../store/models';
 import { busyState, useRun } from '../store/run';
-import { Badge, IconButton } from './ui';
+import { ColumnMapping } from './ColumnMapping';
+import { Badge, Button, IconButton } from './ui';
 
 const REASONS: Partial<Record<RowProblem['reason'], string>> = {
   'not-json': 'not JSON',
@@ -34,14 +36,15 @@ function Problems({ summary }: { summary: DataSummary }) {
         <table>
           <thead>
             <tr>
-              <th scope="col">Line</th>
+              <th scope="col">{summary.unit === 'row' ? 'Row' : 'Line'}</th>
               <th scope="col">Reason</th>
               <th scope="col">Details</th>
             </tr>
           </thead>
           <tbody>
-            {summary.problems.map((problem) => (
-              <tr key={`${problem.line} ${problem.reason} ${problem.message}`}>
+            {summary.problems.map((problem, index) => (
+              // biome-ignore lint/suspicious/noArrayIndexKey: several files may have the same line, and the list never moves
+              <tr key={`${index} ${problem.line}`}>
                 <td className="number">{problem.line}</td>
                 <td>{inWords(problem.reason)}</td>
                 <td>{problem.message}</td>
@@ -57,9 +60,36 @@ function Problems({ summary }: { summary: DataSummary }) {
   );
 }
 
+function amountNote({ amount, limited, kept, removals }: DataSummary): string {
+  const removed = removals.reduce((sum, { count }) => sum + count, 0);
+  if (amount.kind === 'sample') return ` A sample of ${formatCount(kept + removed)} is kept (seed ${amount.seed}).`;
+  return limited ? ' The rest was not read.' : '';
+}
+
+const KINDS = { repeated: 'repeated', reversed: 'contradicting', 'same-answers': 'undecided' } as const;
+
+/** Rows that were taken out by hand, and the way back. */
+function Removals({ part, summary, disabled }: { part: Role; summary: DataSummary; disabled: boolean }) {
+  const last = summary.removals.at(-1);
+  if (part !== 'train' || !last) return null;
+  return (
+    <div className="spread removals">
+      <span>
+        Taken out: {summary.removals.map(({ kind, count }) => `${formatCount(count)} ${KINDS[kind]}`).join(', ')}.{' '}
+        {plural(summary.kept, 'row')} left.
+      </span>
+      <Button icon="undo" className="small" disabled={disabled} onClick={() => void undoRemoval()}>
+        Undo
+      </Button>
+    </div>
+  );
+}
+
 export function DataSummaryCard({ part, summary, title }: { part: Role; summary: DataSummary; title: string }) {
   const dataOffers = useModels((state) => state.dataOffers);
   const running = useRun((state) => busyState(state.progress));
+  const reading = useData((state) => state.reading !== null);
+  const [mapping, setMapping] = useState(false);
   return (
     <section className="card" aria-label={title}>
       <div className="spread">
@@ -74,9 +104,26 @@ export function DataSummaryCard({ part, summary, title }: { part: Role; summary:
       <p className="big-name">{titleOf(summary.name, dataOffers)}</p>
       <p>
         Read as <Badge>{summary.schema}</Badge> {plural(summary.rows, 'row')},{' '}
-        <strong>{formatCount(summary.usable)} usable</strong>.
+        <strong>{formatCount(summary.usable)} usable</strong>.{amountNote(summary)}
       </p>
       <Problems summary={summary} />
+      <Removals part={part} summary={summary} disabled={running || reading} />
+      <p className="actions">
+        <span className="fine">{summary.format}</span>
+        <Button look="quiet" className="small" aria-expanded={mapping} onClick={() => setMapping(!mapping)}>
+          {mapping ? 'Leave the columns' : 'Correct the columns'}
+        </Button>
+      </p>
+      {mapping && (
+        <ColumnMapping
+          key={summary.schema}
+          role={part}
+          fields={summary.fields}
+          columns={summary.columns}
+          disabled={running || reading}
+          onDone={() => setMapping(false)}
+        />
+      )}
     </section>
   );
 }

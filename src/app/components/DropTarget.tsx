@@ -1,7 +1,6 @@
-/** Files may be dropped anywhere on the page. While one is held over it, two targets show. */
+/** Files may be dropped anywhere on the page. While some are held over it, two targets show. */
 import { useEffect, useState } from 'react';
-import { notice } from '../store/alerts';
-import { loadFile, type Role } from '../store/data';
+import { loadFiles, type Role } from '../store/data';
 import { goTo } from '../store/ui';
 import { Glyph } from './icons';
 
@@ -24,13 +23,10 @@ export function DropTarget() {
       if (!hasFiles(event)) return;
       event.preventDefault();
       setOver(null);
-      const file = event.dataTransfer?.files[0];
-      if (!file) return;
+      const files = [...(event.dataTransfer?.files ?? [])];
+      if (files.length === 0) return;
       goTo('data');
-      if (event.dataTransfer.files.length > 1) {
-        notice('one-file', `Of the dropped files only “${file.name}” is read. Drop one file at a time.`);
-      }
-      void loadFile(roleAt(event), file);
+      void loadFiles(roleAt(event), files);
     };
     addEventListener('dragenter', move);
     addEventListener('dragover', move);

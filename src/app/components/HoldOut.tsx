@@ -1,16 +1,23 @@
 import { useId } from 'react';
 import { formatCount, formatPercent } from '../lib/format';
-import { loadFile, setEvalFraction, useData } from '../store/data';
+import { loadFiles, useData } from '../store/data';
+import { useInspect } from '../store/inspect';
 import { busyState, useRun } from '../store/run';
 import { useSettings } from '../store/settings';
 import { ACCEPT } from './DataSources';
 import { FileButton } from './ui';
 
+const WAYS = [
+  ['prompt', 'by prompt'],
+  ['row', 'by row'],
+] as const;
+
 /** Pairs that are measured and never trained on: a share of the file, or a file of their own. */
 export function HoldOut() {
   const id = useId();
-  const evalFraction = useSettings((state) => state.evalFraction);
+  const { evalFraction, splitBy, hparams, setEvalFraction, setSplitBy } = useSettings();
   const { trainPairs, evalPairs, reading } = useData();
+  const both = useInspect((state) => state.check?.promptsOnBothSides ?? 0);
   const running = useRun((state) => busyState(state.progress));
   return (
     <section className="card" aria-label="Held-out pairs">
@@ -27,24 +34,50 @@ export function HoldOut() {
           value={Math.round(evalFraction * 100)}
           disabled={running}
           aria-valuetext={formatPercent(evalFraction)}
-          onChange={(event) => void setEvalFraction(Number(event.target.value) / 100)}
+          onChange={(event) => setEvalFraction(Number(event.target.value) / 100)}
         />
         <output htmlFor={id} className="number">
           {formatPercent(evalFraction)}
         </output>
       </div>
+      <div className="spread wrap">
+        <fieldset className="segments">
+          <legend className="visually-hidden">What is drawn</legend>
+          {WAYS.map(([by, label]) => (
+            <button
+              key={by}
+              type="button"
+              aria-pressed={splitBy === by}
+              disabled={running}
+              onClick={() => setSplitBy(by)}
+            >
+              {label}
+            </button>
+          ))}
+        </fieldset>
+        <span className="fine">
+          {splitBy === 'prompt' ? 'No prompt is on both sides' : 'Rows are drawn one by one'}; seed {hparams.seed}.
+        </span>
+      </div>
       <p className="fine">
         {formatCount(trainPairs)} to train on, {formatCount(evalPairs)} held out.
         {evalPairs === 0 ? ' Without held-out pairs the curves show only what was trained on.' : ''}
       </p>
+      {both > 0 && (
+        <p className="fine warn-text">
+          {formatCount(both)} {both === 1 ? 'prompt is' : 'prompts are'} on both sides, so the held-out curves look
+          better than they should.
+        </p>
+      )}
       <div className="spread">
         <span className="muted">or a file of their own</span>
         <FileButton
           label="Choose a held-out file"
           accept={ACCEPT}
           icon="file"
+          multiple
           disabled={reading !== null || running}
-          onFile={(file) => void loadFile('eval', file)}
+          onFiles={(files) => void loadFiles('eval', files)}
         />
       </div>
     </section>

@@ -1,9 +1,10 @@
 import { checkHParams } from '../settings/validate';
 import { titleOf, useData } from '../store/data';
+import { useInspect } from '../store/inspect';
 import { useModels } from '../store/models';
 import { usePlan } from '../store/plan';
 import { busyState, hasAdapter, startRun, stopRun, useRun } from '../store/run';
-import { useSettings } from '../store/settings';
+import { runSettings, useSettings } from '../store/settings';
 import { goTo } from '../store/ui';
 import { Button } from './ui';
 
@@ -13,7 +14,7 @@ export function RunControls() {
   const { model, dataOffers } = useModels();
   const { train, reading } = useData();
   const { plan, planning } = usePlan();
-  const { hparams, evalFraction, invalid } = useSettings();
+  const { hparams, invalid } = useSettings();
   const loading = useModels((state) => state.loadingId !== null);
 
   if (busyState(run.progress)) {
@@ -28,8 +29,9 @@ export function RunControls() {
   const ready = model && train && plan && !planning && !broken && !loading && !reading && plan.blockers.length === 0;
   const start = () => {
     if (!model || !train || !plan) return;
-    const settings = { hparams: { ...hparams, target_modules: [...hparams.target_modules] }, evalFraction };
-    void startRun({ modelTitle: model.title, dataName: titleOf(train.name, dataOffers), settings, plan });
+    const format = useInspect.getState().check?.format;
+    const settings = structuredClone(runSettings());
+    void startRun({ modelTitle: model.title, dataName: titleOf(train.name, dataOffers), settings, plan, format });
   };
   return (
     <>

@@ -1,5 +1,6 @@
 import { type ReactNode, useEffect, useState } from 'react';
 import { formatCount, formatDuration, formatSetting } from '../lib/format';
+import { formatOffer } from '../settings/prompt';
 import { metrics, useMetricsVersion } from '../store/metrics';
 import { usePlan } from '../store/plan';
 import { busyState, useRun } from '../store/run';
@@ -62,6 +63,8 @@ export function RunSide() {
   const rows: [string, ReactNode][] = [
     ['Model', facts.modelTitle],
     ['Data', facts.dataName],
+    ['Prompt format', formatOffer(facts.format ?? facts.settings.prompt?.format ?? 'auto').title],
+    ['Truncation', `${hparams.truncation}, max_length ${formatCount(hparams.max_length)}`],
     ['Elapsed', <Elapsed key="elapsed" />],
     ['Adapter', `LoRA, rank ${hparams.lora_r}, alpha ${formatSetting(hparams.lora_alpha)}`],
     ['Learning rate', `${formatSetting(hparams.learning_rate)}, ${hparams.lr_scheduler_type}`],

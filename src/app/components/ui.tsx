@@ -47,13 +47,17 @@ export function FileButton({
   label,
   accept,
   onFile,
+  onFiles,
+  multiple = false,
   look = 'plain',
   icon,
   disabled,
 }: {
   label: string;
   accept: string;
-  onFile(file: File): void;
+  onFile?(file: File): void;
+  onFiles?(files: File[]): void;
+  multiple?: boolean;
   look?: 'primary' | 'plain' | 'quiet';
   icon?: IconName;
   disabled?: boolean;
@@ -65,12 +69,15 @@ export function FileButton({
         id={id}
         type="file"
         accept={accept}
+        multiple={multiple}
         disabled={disabled}
         onChange={(event) => {
-          const file = event.target.files?.[0];
+          const files = [...(event.target.files ?? [])];
           // Emptied, so that choosing the same file again is a change as well.
           event.target.value = '';
-          if (file) onFile(file);
+          if (files.length === 0) return;
+          onFile?.(files[0]);
+          onFiles?.(files);
         }}
       />
       <label htmlFor={id} className={`button ${look}`}>

@@ -18,7 +18,8 @@ const preset = (id: PresetId, title: string, about: string, facts: string, chang
   title,
   about,
   facts,
-  hparams: { ...BASE_HPARAMS, target_modules: [...BASE_HPARAMS.target_modules], ...changes },
+  // TRL's own rules cut answers short without a word; the command line keeps them as its default.
+  hparams: { ...BASE_HPARAMS, truncation: 'sane', target_modules: [...BASE_HPARAMS.target_modules], ...changes },
 });
 
 export const PRESETS: readonly Preset[] = [

@@ -4,9 +4,10 @@ import { recall } from '../lib/memory';
 import { clearSpool } from '../lib/save';
 import { announce, reportError } from './alerts';
 import { engine } from './client';
-import { loadBuiltin, useData } from './data';
+import { loadBuiltin, useData, watchSplit } from './data';
 import { deviceLost, openDevice } from './device';
 import { exportProgressed, forgetExports } from './exports';
+import { useInspect, watchData } from './inspect';
 import { pushEval, pushStep } from './metrics';
 import { loadModel, refreshOffers, useModels } from './models';
 import { watchPlan } from './plan';
@@ -27,6 +28,15 @@ function listen(): void {
         useData.setState(({ reading }) =>
           reading ? { reading: { ...reading, bytes: event.bytes, totalBytes: event.totalBytes } } : {},
         );
+        break;
+      case 'dataPreview':
+        useData.setState(({ reading }) => (reading ? { preview: event.preview } : {}));
+        break;
+      case 'dataFields':
+        useData.setState({ unread: { role: event.role, name: event.name, fields: event.fields } });
+        break;
+      case 'tokenProgress':
+        useInspect.setState({ progress: event.done < event.total ? event : null });
         break;
       case 'step':
         pushStep(event.record);
@@ -85,6 +95,8 @@ export function boot(): void {
   listen();
   watchUi();
   watchPlan();
+  watchSplit();
+  watchData();
   useRun.subscribe((now, before) => {
     if (now.startedAt !== before.startedAt) forgetExports();
   });

@@ -8,7 +8,7 @@ import { engine } from './client';
 import { useData } from './data';
 import { useModels } from './models';
 import { isBusy, useRun } from './run';
-import { useSettings } from './settings';
+import { runSettings, useSettings } from './settings';
 
 interface PlanState {
   plan: RunPlan | null;
@@ -41,9 +41,8 @@ async function ask(): Promise<void> {
   }
   inFlight = true;
   usePlan.setState({ planning: true });
-  const { hparams, evalFraction } = useSettings.getState();
   try {
-    usePlan.setState({ plan: await engine.request('plan', { hparams, evalFraction }), problem: null });
+    usePlan.setState({ plan: await engine.request('plan', runSettings()), problem: null });
   } catch (cause) {
     const known = cause instanceof EngineError;
     if (!known) reportError(cause);
@@ -60,6 +59,8 @@ async function ask(): Promise<void> {
 
 function schedule(): void {
   clearTimeout(timer);
+  // What is being tokenised under the old settings is no longer wanted.
+  if (inFlight) void engine.request('cancelTokens', {}).catch(reportError);
   if (ready() && !isBusy()) usePlan.setState({ planning: settingsAreValid() });
   timer = setTimeout(() => void ask(), DELAY_MS);
 }
@@ -67,7 +68,7 @@ function schedule(): void {
 /** Keeps the plan up to date. Called once. */
 export function watchPlan(): void {
   useSettings.subscribe((now, before) => {
-    const same = now.hparams === before.hparams && now.evalFraction === before.evalFraction;
+    const same = now.hparams === before.hparams && now.prompt === before.prompt;
     if (!same || now.invalid !== before.invalid) schedule();
   });
   useModels.subscribe((now, before) => {

@@ -1,6 +1,6 @@
 /** The training run: start, stop, where it stands. */
 import { create } from 'zustand';
-import type { EvalRecord, RunPlan, RunProgress, Settings } from '../../worker/protocol';
+import type { EvalRecord, PromptFormat, RunPlan, RunProgress, Settings } from '../../worker/protocol';
 import { formatMetric, formatPercent } from '../lib/format';
 import { announce, notice, reportError } from './alerts';
 import { engine } from './client';
@@ -11,6 +11,8 @@ export interface RunFacts {
   modelTitle: string;
   dataName: string;
   settings: Settings;
+  /** What the prompt format `auto` came to, where it is known. */
+  format?: PromptFormat;
   plan: RunPlan | null;
 }
 

@@ -1,9 +1,10 @@
 /** The run's settings, kept between visits. */
 import { create } from 'zustand';
 import { createJSONStorage, persist } from 'zustand/middleware';
-import type { HParams } from '../../worker/protocol';
+import type { DataSettings, HParams, PromptChoice, Settings, Split } from '../../worker/protocol';
 import { FIELDS, type FieldKey } from '../settings/fields';
 import { type PresetId, presetById } from '../settings/presets';
+import { DEFAULT_PROMPT, isPromptChoice } from '../settings/prompt';
 import { checkField } from '../settings/validate';
 
 interface SettingsState {
@@ -13,6 +14,10 @@ interface SettingsState {
   hparams: HParams;
   /** Share of the training file held out, 0..0.5. */
   evalFraction: number;
+  /** What the share is drawn by. */
+  splitBy: Split['by'];
+  /** How rows become text. */
+  prompt: PromptChoice;
   /** What stands in fields whose text is not an allowed value, by key. */
   invalid: Partial<Record<FieldKey, string>>;
   set<K extends FieldKey>(key: K, value: HParams[K]): void;
@@ -23,6 +28,8 @@ interface SettingsState {
   suggestPreset(id: PresetId): void;
   reset(key: FieldKey): void;
   setEvalFraction(fraction: number): void;
+  setSplitBy(by: Split['by']): void;
+  setPrompt(change: Partial<PromptChoice>): void;
 }
 
 const copy = (hparams: HParams): HParams => ({ ...hparams, target_modules: [...hparams.target_modules] });
@@ -40,6 +47,8 @@ export const useSettings = create<SettingsState>()(
       touched: false,
       hparams: copy(presetById(DEFAULT_PRESET).hparams),
       evalFraction: 0.1,
+      splitBy: 'prompt',
+      prompt: DEFAULT_PROMPT,
       invalid: {},
       set: (key, value) =>
         set((state) => ({
@@ -61,12 +70,21 @@ export const useSettings = create<SettingsState>()(
           invalid: without(state.invalid, key),
         })),
       setEvalFraction: (evalFraction) => set({ evalFraction }),
+      setSplitBy: (splitBy) => set({ splitBy }),
+      setPrompt: (change) => set((state) => ({ prompt: { ...state.prompt, ...change } })),
     }),
     {
       name: 'orpo-studio.settings',
       storage: createJSONStorage(() => localStorage),
       version: 1,
-      partialize: ({ presetId, touched, hparams, evalFraction }) => ({ presetId, touched, hparams, evalFraction }),
+      partialize: ({ presetId, touched, hparams, evalFraction, splitBy, prompt }) => ({
+        presetId,
+        touched,
+        hparams,
+        evalFraction,
+        splitBy,
+        prompt,
+      }),
       // What an earlier version stored may lack a setting, or hold a value that is no longer allowed.
       merge: (stored, current) => {
         const old = (stored ?? {}) as Partial<SettingsState>;
@@ -79,8 +97,22 @@ export const useSettings = create<SettingsState>()(
         const share = old.evalFraction;
         const evalFraction = typeof share === 'number' && share >= 0 && share <= 0.5 ? share : current.evalFraction;
         const touched = old.touched === true;
-        return { ...current, presetId, touched, hparams: hparams as unknown as HParams, evalFraction };
+        const splitBy = old.splitBy === 'row' ? 'row' : 'prompt';
+        const prompt = isPromptChoice(old.prompt) ? old.prompt : current.prompt;
+        return { ...current, presetId, touched, hparams: hparams as unknown as HParams, evalFraction, splitBy, prompt };
       },
     },
   ),
 );
+
+/** What tokens depend on. */
+export function dataSettings(): DataSettings {
+  const { hparams, prompt } = useSettings.getState();
+  return { hparams, prompt };
+}
+
+/** All that a run depends on beside model and rows. */
+export function runSettings(): Settings {
+  const { hparams, evalFraction, splitBy, prompt } = useSettings.getState();
+  return { hparams, evalFraction, splitBy, prompt };
+}

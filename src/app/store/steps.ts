@@ -1,9 +1,11 @@
 /** Where each step of the job stands. */
 import { formatCount, formatPercent, formatSetting } from '../lib/format';
 import { presetById } from '../settings/presets';
+import { formatOffer } from '../settings/prompt';
 import { changedKeys, checkHParams } from '../settings/validate';
 import { useData } from './data';
 import { useDevice } from './device';
+import { useInspect } from './inspect';
 import { useModels } from './models';
 import { usePlan } from './plan';
 import { busyState, hasAdapter, useRun } from './run';
@@ -32,11 +34,14 @@ function useModelStatus(): StepStatus {
 
 function useDataStatus(): StepStatus {
   const { train, trainPairs, evalPairs, reading } = useData();
+  const chosen = useSettings((state) => state.prompt.format);
+  const found = useInspect((state) => state.check?.format);
+  const format = formatOffer(chosen === 'auto' ? (found ?? chosen) : chosen).short;
   const base = { id: 'data', title: 'Data' } as const;
   if (reading) return { ...base, detail: `reading ${reading.name}`, state: 'working' };
   if (!train) return { ...base, detail: 'preference pairs', state: 'open' };
   const held = evalPairs > 0 ? ` · ${formatCount(evalPairs)} held out` : '';
-  return { ...base, detail: `${formatCount(trainPairs)} train${held}`, state: 'done' };
+  return { ...base, detail: `${formatCount(trainPairs)} train${held} · ${format}`, state: 'done' };
 }
 
 function useSettingsStatus(): StepStatus {
