@@ -112,10 +112,6 @@ export interface MemoryEstimate {
 }
 
 export interface RunPlan {
-  /** How held-out pairs are drawn; by prompt when absent. The seed is the run's. */
-  splitBy?: Split['by'];
-  /** How rows become text; `auto` when absent. */
-  prompt?: PromptChoice;
   totalSteps: number;
   warmupSteps: number;
   stepsPerEpoch: number;
@@ -140,6 +136,10 @@ export interface Settings {
   hparams: HParams;
   /** Share of the training file held out for evaluation when no second file is given, 0..0.5. */
   evalFraction: number;
+  /** How held-out pairs are drawn; by prompt when absent. The seed is the run's. */
+  splitBy?: Split['by'];
+  /** How rows become text; `auto` when absent. */
+  prompt?: PromptChoice;
 }
 
 export type RunState = 'idle' | 'preparing' | 'running' | 'stopping' | 'finished' | 'stopped' | 'failed';
@@ -219,9 +219,6 @@ export interface Requests extends DataRequests {
   plan: { args: Settings; result: RunPlan };
   /** Answers when the run has ended: finished, stopped by the visitor, or failed (then it rejects). */
   train: { args: Settings; result: RunProgress };
-  | { event: 'dataPreview'; preview: DataPreview }
-  | { event: 'dataFields'; role: Role; name: string; fields: string[] }
-  | { event: 'tokenProgress'; activity: 'tokenising' | 'checking'; done: number; total: number }
   stop: { args: Record<string, never>; result: RunProgress };
   export: { args: ExportOptions; result: ExportResult };
 }
@@ -239,6 +236,9 @@ export type Response =
 export type WorkerEvent =
   | { event: 'modelProgress'; progress: ModelProgress }
   | { event: 'dataProgress'; bytes: number; totalBytes: number }
+  | { event: 'dataPreview'; preview: DataPreview }
+  | { event: 'dataFields'; role: Role; name: string; fields: string[] }
+  | { event: 'tokenProgress'; activity: 'tokenising' | 'checking'; done: number; total: number }
   | { event: 'step'; record: StepRecord }
   | { event: 'eval'; record: EvalRecord }
   | { event: 'progress'; progress: RunProgress }
