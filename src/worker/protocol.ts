@@ -54,32 +54,6 @@ export interface ModelSummary {
   fromStorage: boolean;
 }
 
-export interface DataSummary {
-  name: string;
-  /** Which fields were read, e.g. "request / chosen / rejected". */
-  schema: string;
-  rows: number;
-  usable: number;
-  /** Count of unusable rows by reason. */
-  problemCounts: { reason: RowProblem['reason']; count: number }[];
-  /** The first 200 problems, in file order. */
-  problems: RowProblem[];
-}
-
-export interface DataState {
-  train: DataSummary | null;
-  /** A second file, or the share of the first that was set aside. */
-  eval: DataSummary | null;
-  trainPairs: number;
-  evalPairs: number;
-}
-
-export interface PairsPage {
-  offset: number;
-  total: number;
-  pairs: (PreferenceRow & { index: number })[];
-}
-
 export interface DataOffer {
   id: string;
   title: string;
