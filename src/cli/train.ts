@@ -23,6 +23,7 @@ import { readAdapter } from '../formats/peft';
 import { openGpu } from '../gpu/device';
 import { downloadAdapter, initialAdapter, uploadAdapter } from '../model/adapter';
 import { loadModel } from '../model/load';
+import { quantizes } from '../model/quantize';
 import { Session } from '../model/session';
 import type { HParams } from '../train/hparams';
 import { quantizeOptions } from '../train/nf4';
@@ -86,7 +87,8 @@ async function main(): Promise<void> {
 
   const gpu = await openGpu(await dawn());
   say(`GPU: ${gpu.info.vendor} ${gpu.info.architecture} ${gpu.info.description}${gpu.isSoftware ? ' (software)' : ''}`);
-  const model = await loadModel(gpu, files, undefined, { quantize: quantizeOptions(nf4) });
+  const quantize = quantizeOptions(nf4);
+  const model = await loadModel(gpu, files, undefined, { quantize });
   const plan = planTraining(model.config, gpu.device.limits, gpu.profile.attentionTile, hparams, train, evaluation);
   say(
     `${train.length} pairs, ${evaluation.length} for evaluation, ${plan.steps.length} steps, ${plan.lora.parameters} trainable parameters`,
@@ -151,7 +153,13 @@ async function main(): Promise<void> {
     const merger = adapterMerger(adapter, plan.lora.scale);
     const card = mergedCard(facts, args.dtype);
     const sink = new FolderSink(`${args.out}/merged`);
-    await exportMerged({ checkpoint: model.checkpoint, merger, dtype: args.dtype, card, sink });
+    const { checkpoint } = model;
+    // Merging can repeat the usual way of quantising only; otherwise the adapter is added to the weights as stored.
+    const usual = nf4.double_quant && nf4.source_dtype === 'bfloat16';
+    const base = !quantize || usual ? 'trained' : 'source';
+    if (base === 'source') say('merging into the weights as stored: training saw them quantised in an unusual way');
+    const quantizedOnLoad = (name: string) => quantize !== undefined && quantizes(checkpoint, name, quantize);
+    await exportMerged({ checkpoint, merger, dtype: args.dtype, base, quantizedOnLoad, card, sink });
     say(`merged model in ${args.out}/merged`);
   }
 }
