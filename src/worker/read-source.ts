@@ -2,13 +2,14 @@
 import { DataError } from '../data/errors';
 import { mergeParsed, type ParsedData, type Preview, parsePreferenceData } from '../data/parse';
 import { MersenneTwister } from '../data/random';
-import { openRecords } from '../data/read/records';
+import { type DataInput, openRecords } from '../data/read/records';
 import { SAMPLE } from '../data/schema/detect';
 import { isFields } from '../data/schema/fields';
 import { isMessageList } from '../data/schema/messages';
 import type { SourceRow } from '../data/types';
 import type { SourcePart } from './data-source';
 import type { PairColumns, ReadAmount } from './protocol';
+import { Pause } from './shared-job';
 
 export interface ReadOptions {
   amount: ReadAmount;
@@ -20,6 +21,41 @@ export interface ReadOptions {
 
 /** Milliseconds between two words on progress. */
 const TELL_MS = 100;
+
+/** Bytes handled at a time. */
+const PIECE = 256 * 1024;
+
+/** The same input, but the thread answers messages in between however fast the bytes come. */
+function answerable(input: DataInput): DataInput {
+  const pause = new Pause();
+  if ('read' in input) {
+    return {
+      size: input.size,
+      read: async (begin, end) => {
+        if (pause.due) await pause.breathe();
+        return input.read(begin, end);
+      },
+    };
+  }
+  const reader = input.getReader();
+  let rest: Uint8Array = new Uint8Array();
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        if (pause.due) await pause.breathe();
+        if (rest.length === 0) {
+          const { done, value } = await reader.read();
+          if (done) return controller.close();
+          rest = value;
+        }
+        controller.enqueue(rest.subarray(0, PIECE));
+        rest = rest.subarray(PIECE);
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  );
+}
 
 /** Draws rows evenly over several files (algorithm R), as `parsePreferenceData` does over one. */
 class Reservoir {
@@ -59,7 +95,7 @@ export async function readParts(parts: readonly SourcePart[], options: ReadOptio
   let told = Number.NEGATIVE_INFINITY;
   for (const part of parts) {
     if (left <= 0) break;
-    const parsed = await parsePreferenceData(part.open(), {
+    const parsed = await parsePreferenceData(answerable(part.open()), {
       name: part.name,
       size: part.size,
       columns,

@@ -70,10 +70,14 @@ export function DataStep() {
         {train ? (
           <>
             <div className="two-columns">
-              <DataSummaryCard part="train" summary={train} title="Training file" />
-              {held && evalFile ? <DataSummaryCard part="eval" summary={held} title="Held-out file" /> : <HoldOut />}
-              <PromptCard />
-              <ChecksCard />
+              <div className="stack">
+                <DataSummaryCard part="train" summary={train} title="Training file" />
+                {held && evalFile ? <DataSummaryCard part="eval" summary={held} title="Held-out file" /> : <HoldOut />}
+              </div>
+              <div className="stack">
+                <PromptCard />
+                <ChecksCard />
+              </div>
             </div>
             <LengthsCard />
             <PairBrowser />
