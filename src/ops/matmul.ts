@@ -68,7 +68,7 @@ function dispatch(cmd: Commands, profile: KernelProfile, product: Product): void
           name: `matmul direct ${flags.join(' ')}`,
           source: directSource,
           flags,
-          constants: { THREADS_M: tile.bm / 4, THREADS_N: tile.bn / 4 },
+          constants: { THREADS_M: tile.bm / 16, THREADS_N: tile.bn / 4 },
         }
       : {
           name: `matmul ${flags.join(' ')}`,
