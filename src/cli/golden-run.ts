@@ -27,12 +27,19 @@ export interface GoldenAbout {
   init?: string;
   /** Folder name of another golden whose rows and tokens this one shares. */
   rows?: string;
+  /** Steps that are enough where the adapter computes on the CPU and nobody asked for this run by name; 0: none. */
+  cpuSteps?: number;
+  /** What has none is reported and not judged. */
   tolerances: {
-    firstLoss: number;
-    gradients: number;
-    loss: number;
-    margins: number;
-    adapterUpdate: number;
+    firstLoss?: number;
+    gradients?: number;
+    /** Of every step and every evaluation. */
+    loss?: number;
+    margins?: number;
+    adapterUpdate?: number;
+    /** Of every evaluation, in place of `loss`. */
+    evalLoss?: number;
+    evalAccuracy?: number;
   };
 }
 
@@ -118,7 +125,7 @@ export async function compareRun({ folder, models, about, maxSteps, report }: Go
   uploadAdapter(session, init);
   if (existsSync(`${folder}/grads_step1.safetensors`)) {
     const worst = await worstGradient(session, plan, await adapterFile(folder, 'grads_step1.safetensors'));
-    report({ what: 'step 1 gradients, worst tensor (relative L2)', worst, limit: about.tolerances.gradients });
+    report({ what: 'step 1 gradients, worst tensor (relative L2)', worst, limit: about.tolerances.gradients ?? null });
     uploadAdapter(session, init);
   }
   const trainer = new Trainer(session, plan, {
@@ -131,7 +138,7 @@ export async function compareRun({ folder, models, about, maxSteps, report }: Go
   if (finished && existsSync(`${folder}/adapter_model.safetensors`)) {
     const final = await adapterFile(folder, 'adapter_model.safetensors');
     const worst = updateDistance(await downloadAdapter(session), final, init);
-    report({ what: 'adapter update (relative L2)', worst, limit: about.tolerances.adapterUpdate });
+    report({ what: 'adapter update (relative L2)', worst, limit: about.tolerances.adapterUpdate ?? null });
   }
   session.destroy();
 }
@@ -184,7 +191,7 @@ function compareLogs(trainer: Trainer, folder: string, about: GoldenAbout, repor
     report({
       what: `step 1 ${key} (relative)`,
       worst: relative(trainer.log[0][key], log[0][key]),
-      limit: tolerances.firstLoss,
+      limit: tolerances.firstLoss ?? null,
     });
   }
   for (const key of Object.keys(trainer.log[0]) as (keyof (typeof trainer.log)[0])[]) {
@@ -197,14 +204,20 @@ function compareLogs(trainer: Trainer, folder: string, about: GoldenAbout, repor
     report({
       what: `all ${log.length} steps ${key} (${isLoss ? 'relative' : 'absolute'})`,
       worst,
-      limit: UNJUDGED.test(key) ? null : limit,
+      limit: UNJUDGED.test(key) ? null : (limit ?? null),
     });
   }
   const evals = jsonLines(`${folder}/eval.jsonl`);
   trainer.evalLog.forEach((record, i) => {
-    const worst = relative(record.eval_loss, evals[i].eval_loss);
-    report({ what: `eval_loss after step ${record.step} (relative)`, worst, limit: tolerances.loss });
-    const margins = Math.abs(record['eval_rewards/margins'] - evals[i]['eval_rewards/margins']);
-    report({ what: `eval_rewards/margins after step ${record.step}`, worst: margins, limit: tolerances.margins });
+    const compare = (what: string, worst: number, limit: number | undefined) =>
+      report({ what: `${what} after step ${record.step}`, worst, limit: limit ?? null });
+    const off = (key: 'eval_rewards/margins' | 'eval_rewards/accuracies') => Math.abs(record[key] - evals[i][key]);
+    compare(
+      'eval_loss (relative)',
+      relative(record.eval_loss, evals[i].eval_loss),
+      tolerances.evalLoss ?? tolerances.loss,
+    );
+    compare('eval_rewards/margins', off('eval_rewards/margins'), tolerances.margins);
+    compare('eval_rewards/accuracies', off('eval_rewards/accuracies'), tolerances.evalAccuracy);
   });
 }
