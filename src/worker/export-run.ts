@@ -40,7 +40,8 @@ function write(
   if (options.kind === 'merged') {
     const merger = adapterMerger(run.adapter, lora.scale);
     const card = mergedCard(facts(run, model), options.dtype);
-    return exportMerged({ checkpoint: open.checkpoint, merger, dtype: options.dtype, card, sink, onProgress });
+    const { dtype, base } = options;
+    return exportMerged({ checkpoint: open.checkpoint, merger, dtype, base, card, sink, onProgress });
   }
   const config = {
     base_model_name_or_path: model.id,

@@ -52,6 +52,8 @@ export interface ModelSummary {
   format: string;
   hasChatTemplate: boolean;
   fromStorage: boolean;
+  /** What an adapter can be merged into, the default first. */
+  mergeBases: MergeBase[];
 }
 
 export interface DataOffer {
@@ -147,12 +149,19 @@ export interface ModelProgress {
 }
 
 export type ExportKind = 'merged' | 'adapter' | 'log-jsonl' | 'log-csv';
+/**
+ * `trained`: the weights training saw, dequantised where they were 4-bit. `source`: the model's own 16-bit weights.
+ * `nf4`: as `trained`, quantised to NF4 again.
+ */
+export type MergeBase = 'trained' | 'source' | 'nf4';
 export type OutputDtype = 'F32' | 'BF16' | 'F16';
 
 export interface ExportOptions {
   kind: ExportKind;
-  /** Dtype of merged weights; ignored for other kinds. */
+  /** Dtype of merged weights; ignored for other kinds and for the base `nf4`. */
   dtype: OutputDtype;
+  /** What the adapter is added to; `trained` when absent. One of the model's `mergeBases`. */
+  base?: MergeBase;
   /** Write into this folder; when absent the answer carries a stream of one file (zip, jsonl or csv). */
   directory?: FileSystemDirectoryHandle;
 }

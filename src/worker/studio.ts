@@ -166,6 +166,7 @@ export class Studio {
       format: about.format,
       hasChatTemplate: tokenizer.hasChatTemplate,
       fromStorage,
+      mergeBases: [...open.weights.byName.values()].some((w) => w.format === 'NF4') ? ['trained', 'nf4'] : ['trained'],
     };
     this.#loaded = { open, tokenizer, summary };
     return summary;

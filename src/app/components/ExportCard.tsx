@@ -1,7 +1,7 @@
-import type { ExportKind, OutputDtype } from '../../worker/protocol';
+import type { ExportKind, MergeBase, OutputDtype } from '../../worker/protocol';
 import { formatBytes, plural } from '../lib/format';
 import { canPickDirectory } from '../lib/save';
-import { exportAsFile, exportToFolder, setDtype, useExports } from '../store/exports';
+import { exportAsFile, exportToFolder, setBase, setDtype, useExports } from '../store/exports';
 import { useModels } from '../store/models';
 import { Glyph } from './icons';
 import { Button, Progress } from './ui';
@@ -48,6 +48,45 @@ function DtypeChoice({ disabled }: { disabled: boolean }) {
   );
 }
 
+const BASES: { value: MergeBase; title: string; about: string }[] = [
+  {
+    value: 'trained',
+    title: 'The weights it was trained on',
+    about: 'The 4-bit base written out in full, plus what was learned: exactly the model that was trained.',
+  },
+  {
+    value: 'source',
+    title: 'The original 16-bit weights',
+    about: 'The usual practice. The base is finer than the one training saw, so answers may differ a little.',
+  },
+  {
+    value: 'nf4',
+    title: 'NF4 again',
+    about: 'A 4-bit bitsandbytes model, the smallest. Quantising once more rounds away part of what was learned.',
+  },
+];
+
+/** What the adapter is added to; only where there is a choice. */
+function BaseChoice({ disabled }: { disabled: boolean }) {
+  const base = useExports((state) => state.base);
+  const offered = useModels((state) => state.model?.mergeBases);
+  if (!offered || offered.length < 2) return null;
+  return (
+    <fieldset className="dtypes" disabled={disabled}>
+      <legend>Merged into</legend>
+      {BASES.filter(({ value }) => offered.includes(value)).map(({ value, title, about }) => (
+        <label key={value}>
+          <input type="radio" name="base" value={value} checked={base === value} onChange={() => setBase(value)} />
+          <span>
+            <strong>{title}</strong>
+            <span className="fine"> {about}</span>
+          </span>
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
 function Done({ kind }: { kind: ExportKind }) {
   const done = useExports((state) => state.done[kind]);
   if (!done) return null;
@@ -85,6 +124,7 @@ function Working({ kinds }: { kinds: ExportKind[] }) {
 
 export function ExportCard({ kind }: { kind: 'merged' | 'adapter' | 'log-jsonl' }) {
   const busy = useExports((state) => state.working !== null);
+  const nf4 = useExports((state) => state.base === 'nf4');
   const { title, about } = TEXTS[kind];
   const log = kind === 'log-jsonl';
   const folders = canPickDirectory();
@@ -93,7 +133,12 @@ export function ExportCard({ kind }: { kind: 'merged' | 'adapter' | 'log-jsonl' 
     <section className="card export-card" aria-label={title}>
       <h2>{title}</h2>
       <p className="about">{about}</p>
-      {kind === 'merged' && <DtypeChoice disabled={busy} />}
+      {kind === 'merged' && (
+        <>
+          <BaseChoice disabled={busy} />
+          <DtypeChoice disabled={busy || nf4} />
+        </>
+      )}
       <Working kinds={log ? ['log-jsonl', 'log-csv'] : [kind]} />
       <div className="actions stretch">
         {log ? (

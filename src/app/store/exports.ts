@@ -1,6 +1,6 @@
 /** Writing things out. */
 import { create } from 'zustand';
-import type { ExportKind, OutputDtype } from '../../worker/protocol';
+import type { ExportKind, MergeBase, OutputDtype } from '../../worker/protocol';
 import { pickDirectory, saveStream } from '../lib/save';
 import { announce, reportError } from './alerts';
 import { engine } from './client';
@@ -8,21 +8,24 @@ import { useRun } from './run';
 
 interface ExportState {
   dtype: OutputDtype;
+  base: MergeBase;
   working: { kind: ExportKind; bytes: number; totalBytes: number; file: string } | null;
   /** What was written last, per kind. */
   done: Partial<Record<ExportKind, { files: { name: string; bytes: number }[]; where: string }>>;
 }
 
-export const useExports = create<ExportState>(() => ({ dtype: 'BF16', working: null, done: {} }));
+export const useExports = create<ExportState>(() => ({ dtype: 'BF16', base: 'trained', working: null, done: {} }));
 
 export const setDtype = (dtype: OutputDtype): void => useExports.setState({ dtype });
+
+export const setBase = (base: MergeBase): void => useExports.setState({ base });
 
 async function run(kind: ExportKind, directory: FileSystemDirectoryHandle | undefined): Promise<void> {
   if (useExports.getState().working) return;
   useExports.setState({ working: { kind, bytes: 0, totalBytes: 0, file: '' } });
   try {
-    const { dtype } = useExports.getState();
-    const options = directory ? { kind, dtype, directory } : { kind, dtype };
+    const { dtype, base } = useExports.getState();
+    const options = directory ? { kind, dtype, base, directory } : { kind, dtype, base };
     const { files: written, download } = await engine.request('export', options);
     // A stream's bytes are known once it has run.
     const files = download ? [{ name: download.name, bytes: await saveStream(download) }] : written;
@@ -55,4 +58,4 @@ export function exportProgressed(progress: { bytes: number; totalBytes: number; 
 }
 
 /** A new run has nothing exported yet. */
-export const forgetExports = (): void => useExports.setState({ done: {} });
+export const forgetExports = (): void => useExports.setState({ done: {}, base: 'trained' });
