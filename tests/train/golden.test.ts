@@ -1,13 +1,16 @@
 /** The first steps of a recorded TRL + PEFT run, repeated: rows, batches, gradients, losses and metrics within their limits. */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { dawn } from '../../src/cli/dawn';
 import { compareRun, type Row } from '../../src/cli/golden-run';
 import { repositoryPath } from '../support/files';
 
 // What compareRun opens must not depend on the machine's GPU.
 await dawn({ software: true });
+
+// A pass of 1,900 tokens takes SwiftShader some 12 s on two idle cores, and several times that on busy ones.
+vi.setConfig({ testTimeout: 400_000 });
 
 const golden = repositoryPath('tests/goldens/stories-260k-lora');
 const models = repositoryPath('public/models');
