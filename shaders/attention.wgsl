@@ -5,8 +5,10 @@
 @group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> lse: array<f32>;
 
-var<workgroup> row_max: array<f32, TILE>;
-var<workgroup> row_sum: array<f32, TILE>;
+// Threads that share a row of scores in the softmax; each keeps the row's maximum and its own share of the sum.
+const SHARES = THREADS / TILE;
+
+var<workgroup> row_part: array<f32, SHARES * TILE>;
 var<workgroup> row_scale: array<f32, TILE>;
 
 @compute @workgroup_size(THREADS)
@@ -15,12 +17,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let head = group.y;
   let kv_head = head / (p.heads / p.kv_heads);
   let end = tile.start + tile.count;
-  let tx = thread % TX;
-  let ty = thread / TX;
-  for (var r = thread; r < TILE; r += THREADS) {
-    row_max[r] = MASKED;
-    row_sum[r] = 0.0;
-  }
+  let tx = thread_x(thread);
+  let ty = thread_y(thread);
+  let own_row = thread % TILE;
+  let share = thread / TILE % SHARES;
+  var row_max = MASKED;
+  var row_sum = 0.0;
   var acc = Wide();
   for (var segment = 0u; segment < 2u; segment++) {
     let first = select(tile.run_start, tile.prefix_start, segment == 0u);
@@ -31,7 +33,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         stage_qkv_a(tile.start, end, q_column(head) + d, thread);
         stage_qkv_b(k0, last, k_column(kv_head) + d, thread);
         workgroupBarrier();
-        accumulate(&scores, tx, ty);
+        accumulate(&scores, tx, ty, 0u, BK / GROUP);
         workgroupBarrier();
       }
       for (var r = 0u; r < 4u; r++) {
@@ -44,25 +46,28 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       }
       store_block(&scores, tx, ty);
       workgroupBarrier();
-      for (var r = thread; r < TILE; r += THREADS) {
-        let old = row_max[r];
-        var top = old;
-        for (var c = 0u; c < TILE; c++) { top = max(top, block[r * BLOCK_STRIDE + c]); }
-        var sum = 0.0;
-        for (var c = 0u; c < TILE; c++) {
-          let s = block[r * BLOCK_STRIDE + c];
-          let e = select(exp(s - top), 0.0, s <= MASKED);
-          block[r * BLOCK_STRIDE + c] = e;
-          sum += e;
-        }
-        let scale = exp(old - top);
-        row_max[r] = top;
-        row_sum[r] = row_sum[r] * scale + sum;
-        row_scale[r] = scale;
+      var top = row_max;
+      for (var c = share; c < TILE; c += SHARES) {
+        top = max(top, block[c % TILE * BLOCK_STRIDE + own_row / 4u][own_row % 4u]);
       }
+      row_part[share * TILE + own_row] = top;
+      workgroupBarrier();
+      for (var i = 0u; i < SHARES; i++) { top = max(top, row_part[i * TILE + own_row]); }
+      let scale = exp(row_max - top);
+      var sum = 0.0;
+      for (var c = share; c < TILE; c += SHARES) {
+        let at = c % TILE * BLOCK_STRIDE + own_row / 4u;
+        let s = block[at][own_row % 4u];
+        let e = select(exp(s - top), 0.0, s <= MASKED);
+        block[at][own_row % 4u] = e;
+        sum += e;
+      }
+      row_max = top;
+      row_sum = row_sum * scale + sum;
+      if (share == 0u) { row_scale[own_row] = scale; }
       workgroupBarrier();
       for (var r = 0u; r < 4u; r++) {
-        for (var j = 0u; j < COLS; j++) { acc[r * COLS + j] *= row_scale[ty * 4u + r]; }
+        for (var j = 0u; j < COLS; j++) { acc[r * COLS + j] *= row_scale[ty % TY * 4u + r]; }
       }
       for (var k = 0u; k < TILE; k += WIDE_ROWS) {
         stage_wide_qkv(k0 + k, last, v_column(kv_head), thread);
@@ -72,14 +77,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       }
     }
   }
+  row_part[share * TILE + own_row] = row_sum;
+  workgroupBarrier();
+  for (var i = 1u; i < SHARES; i++) { row_sum += select(row_part[i * TILE + own_row], 0.0, share > 0u); }
+  if (share == 0u) {
+    row_scale[own_row] = 1.0 / row_sum;
+    if (own_row < tile.count) { lse[(tile.start + own_row) * p.heads + head] = row_max + log(row_sum); }
+  }
+  workgroupBarrier();
   for (var r = 0u; r < 4u; r++) {
-    let row = ty * 4u + r;
+    let row = ty % TY * 4u + r;
     if (row >= tile.count) { continue; }
     let t = tile.start + row;
     for (var j = 0u; j < COLS; j++) {
       let column = tx + j * TX;
-      if (column < WIDE) { out[(t * p.heads + head) * WIDE + column] = acc[r * COLS + j] / row_sum[row]; }
+      if (column < WIDE) { out[(t * p.heads + head) * WIDE + column] = acc[r * COLS + j] * row_scale[row]; }
     }
-    if (tx == 0u) { lse[t * p.heads + head] = row_max[row] + log(row_sum[row]); }
   }
 }

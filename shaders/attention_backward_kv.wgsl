@@ -30,8 +30,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let kv_head = group.y;
   let share = p.heads / p.kv_heads;
   let end = tile.start + tile.count;
-  let tx = thread % TX;
-  let ty = thread / TX;
+  let tx = thread_x(thread);
+  let ty = thread_y(thread);
   var d_k = Wide();
   var d_v = Wide();
   for (var head = kv_head * share; head < (kv_head + 1u) * share; head++) {
@@ -42,12 +42,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         stage_qkv_a(tile.start, end, k_column(kv_head) + d, thread);
         stage_qkv_b(q0, tile.query_end, q_column(head) + d, thread);
         workgroupBarrier();
-        accumulate(&scores, tx, ty);
+        accumulate(&scores, tx, ty, 0u, BK / GROUP);
         workgroupBarrier();
         stage_qkv_a(tile.start, end, v_column(kv_head) + d, thread);
         stage_d_out_b(q0, tile.query_end, q_column(head) + d, thread);
         workgroupBarrier();
-        accumulate(&d_p, tx, ty);
+        accumulate(&d_p, tx, ty, 0u, BK / GROUP);
         workgroupBarrier();
       }
       for (var c = 0u; c < 4u; c++) {

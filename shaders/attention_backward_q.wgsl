@@ -29,8 +29,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let head = group.y;
   let kv_head = head / (p.heads / p.kv_heads);
   let end = tile.start + tile.count;
-  let tx = thread % TX;
-  let ty = thread / TX;
+  let tx = thread_x(thread);
+  let ty = thread_y(thread);
   var acc = Wide();
   for (var segment = 0u; segment < 2u; segment++) {
     let first = select(tile.run_start, tile.prefix_start, segment == 0u);
@@ -42,12 +42,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         stage_qkv_a(tile.start, end, q_column(head) + d, thread);
         stage_qkv_b(k0, last, k_column(kv_head) + d, thread);
         workgroupBarrier();
-        accumulate(&scores, tx, ty);
+        accumulate(&scores, tx, ty, 0u, BK / GROUP);
         workgroupBarrier();
         stage_d_out_a(tile.start, end, q_column(head) + d, thread);
         stage_qkv_b(k0, last, v_column(kv_head) + d, thread);
         workgroupBarrier();
-        accumulate(&d_p, tx, ty);
+        accumulate(&d_p, tx, ty, 0u, BK / GROUP);
         workgroupBarrier();
       }
       for (var r = 0u; r < 4u; r++) {

@@ -5,8 +5,13 @@
 //   backward  dY W   A(m,k) = x[m,k]   B(k,n) = w[k,n]
 //   gradient  PᵀQ    A(m,k) = x[k,m]   B(k,n) = w[k,n]   (A_ROWS_K; sums over tokens)
 //
-// The LoRA part runs the same inner loop once more over the rank: forward U = s x Aᵀ [M, rank] and V = Bᵀ from
-// B [N, rank]; backward U = s dY B and V = A [rank, N]. All row lengths and offsets are in values, multiples of 4.
+// The LoRA part is more tiles of the same loop, over the rank: forward U = s x Aᵀ [M, rank] and V = Bᵀ from B [N, rank];
+// backward U = s dY B and V = A [rank, N]. All row lengths and offsets are in values, multiples of 4.
+//
+// With several workgroups along z each takes `split_tiles` tiles of K and writes its own matrix, `y_split` values apart.
+//
+// While a tile is multiplied, the next one is on its way from memory into registers. Rows beyond M or N are read as
+// whatever lies there, and their results dropped; only K_TAIL (K is no multiple of BK) must read zeros.
 struct Params {
   M: u32, N: u32, K: u32,
   ldx: u32, x_offset: u32,
@@ -16,11 +21,12 @@ struct Params {
   rank: u32, ldu: u32, u_offset: u32, ldv: u32, v_offset: u32,
   alpha: f32, accumulate: u32, s_offset: u32,
   nested_blocks: u32, nested_offset: f32, nested_first: u32,
+  split_tiles: u32, y_split: u32, k_groups: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
-//#include weight
+//#include raw_weight
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
 //#if LORA
 @group(0) @binding(5) var<storage, read> u: array<vec4f>;
@@ -34,98 +40,130 @@ struct Params {
 //#endif
 
 //#include accumulate
+//#include stage
 
-fn load_x(row: u32, k: u32) -> vec4f {
-  if (row >= p.M || k >= p.K) { return vec4f(); }
-  return x[(p.x_offset + row * p.ldx + k) >> 2u];
+// What a thread holds of the next tile.
+struct Next {
+  a: array<vec4f, A_LOADS>,
+  b: array<RawWeight, B_LOADS>,
 }
 
-// Stages a tile whose source runs along k: four rows by four k, turned in registers.
-fn stage_a(m0: u32, k0: u32, thread: u32) {
-  //#if A_ROWS_K
-  for (var i = thread; i < BK * BM / 4u; i += THREADS) {
+//#if NF4_WIDE
+// The absmax of every block that 64 values of k meet in this workgroup's columns: one for each row of W forward, BN / 64
+// for each k backward. Filled a tile before the first one that reads it, in turns of two.
+var<workgroup> absmax: array<f32, 2u * BN>;
+
+fn absmax_half(k0: u32) -> u32 { return k0 / 64u % 2u * BN; }
+
+fn fill_absmax(n0: u32, k0: u32, thread: u32) {
+  for (var i = thread; i < BN; i += THREADS) {
+    //#if B_ROWS_N
+    let at = min(n0 + i, p.N - 1u) * p.ldw + k0;
+    //#else
+    let at = (k0 + i / (BN / 64u)) * p.ldw + n0 + 64u * (i % (BN / 64u));
+    //#endif
+    absmax[absmax_half(k0) + i % BN] = load_absmax((p.w_offset + at + p.nested_first) >> 6u);
+  }
+}
+//#endif
+
+fn fetch(next: ptr<function, Next>, m0: u32, n0: u32, k0: u32, thread: u32) {
+  for (var s = 0u; s < A_LOADS; s++) {
+    let i = thread % THREADS + s * THREADS;
+    //#if A_ROWS_K
     let k = k0 + i / (BM / 4u);
-    let m = m0 + 4u * (i % (BM / 4u));
-    var value = vec4f();
-    if (k < p.K && m < p.M) { value = x[(p.x_offset + k * p.ldx + m) >> 2u]; }
-    a_tile[(i / (BM / 4u)) * A_STRIDE + i % (BM / 4u)] = value;
+    let at = k * p.ldx + m0 + 4u * (i % (BM / 4u));
+    //#else
+    let k = k0 + 4u * along(i, SPAN_A, 4u);
+    let at = min(m0 + across(i, SPAN_A, 4u), p.M - 1u) * p.ldx + k;
+    //#endif
+    let value = x[(p.x_offset + at) >> 2u];
+    //#if K_TAIL
+    (*next).a[s] = select(vec4f(), value, k < p.K);
+    //#else
+    (*next).a[s] = value;
+    //#endif
   }
-  //#else
-  for (var i = thread; i < BK * BM / 16u; i += THREADS) {
-    let kb = i % (BK / 4u);
-    let mb = i / (BK / 4u);
-    let m = m0 + 4u * mb;
-    let k = k0 + 4u * kb;
-    let t = transpose(mat4x4f(load_x(m, k), load_x(m + 1u, k), load_x(m + 2u, k), load_x(m + 3u, k)));
-    for (var c = 0u; c < 4u; c++) { a_tile[(4u * kb + c) * A_STRIDE + mb] = t[c]; }
+  for (var s = 0u; s < B_LOADS; s++) {
+    let i = thread % THREADS + s * THREADS;
+    //#if B_ROWS_N
+    let k = k0 + ITEM * along(i, SPAN_B, ITEM);
+    let at = min(n0 + across(i, SPAN_B, ITEM), p.N - 1u) * p.ldw + k;
+    //#else
+    let k = k0 + i / (BN / ITEM);
+    let at = k * p.ldw + n0 + ITEM * (i % (BN / ITEM));
+    //#endif
+    //#if NF4_WIDE
+    if (B_ITEMS % THREADS == 0u || i < B_ITEMS) { (*next).b[s] = w[(p.w_offset + at) >> 3u]; }
+    //#else
+    (*next).b[s] = fetch_weight4(p.w_offset + at);
+    //#endif
   }
-  //#endif
 }
 
-fn load_w(n: u32, k: u32) -> vec4f {
-  if (n >= p.N || k >= p.K) { return vec4f(); }
-  return load_weight4(p.w_offset + n * p.ldw + k);
-}
-
-fn stage_b(n0: u32, k0: u32, thread: u32) {
-  //#if B_ROWS_N
-  for (var i = thread; i < BK * BN / 16u; i += THREADS) {
-    let kb = i % (BK / 4u);
-    let nb = i / (BK / 4u);
-    let n = n0 + 4u * nb;
-    let k = k0 + 4u * kb;
-    let t = transpose(mat4x4f(load_w(n, k), load_w(n + 1u, k), load_w(n + 2u, k), load_w(n + 3u, k)));
-    for (var c = 0u; c < 4u; c++) { b_tile[(4u * kb + c) * B_STRIDE + nb] = t[c]; }
+fn store(next: ptr<function, Next>, k0: u32, stage: u32, thread: u32) {
+  for (var s = 0u; s < A_LOADS; s++) {
+    let i = thread % THREADS + s * THREADS;
+    //#if A_ROWS_K
+    put_a(i / (BM / 4u), i % (BM / 4u), stage, (*next).a[s]);
+    //#else
+    turn_a(i, stage, (*next).a[s]);
+    //#endif
   }
-  //#else
-  for (var i = thread; i < BK * BN / 4u; i += THREADS) {
-    let k = k0 + i / (BN / 4u);
-    let n = n0 + 4u * (i % (BN / 4u));
-    var value = vec4f();
-    if (k < p.K && n < p.N) { value = load_weight4(p.w_offset + k * p.ldw + n); }
-    b_tile[(i / (BN / 4u)) * B_STRIDE + i % (BN / 4u)] = value;
+  for (var s = 0u; s < B_LOADS; s++) {
+    let i = thread % THREADS + s * THREADS;
+    //#if NF4_WIDE
+    if (B_ITEMS % THREADS != 0u && i >= B_ITEMS) { continue; }
+    let bits = (*next).b[s];
+    //#if B_ROWS_N
+    let factor = absmax[absmax_half(k0) + across(i, SPAN_B, ITEM) % BN];
+    turn_b(i, 0u, SPAN_B, ITEM, stage, factor * decode_nibbles(bits));
+    turn_b(i, 1u, SPAN_B, ITEM, stage, factor * decode_nibbles(bits >> 16u));
+    //#else
+    let k = i / (BN / ITEM);
+    let column = i % (BN / ITEM) * (ITEM / 4u);
+    let factor = absmax[absmax_half(k0) + (k0 + k) % 64u * (BN / 64u) + column / 16u % (BN / 64u)];
+    put_b(k, column, stage, factor * decode_nibbles(bits));
+    put_b(k, column + 1u, stage, factor * decode_nibbles(bits >> 16u));
+    //#endif
+    //#else
+    var value = decode_weight4((*next).b[s]);
+    //#if B_ROWS_N
+    //#if K_TAIL
+    value = select(vec4f(), value, k0 + 4u * along(i, SPAN_B, 4u) < p.K);
+    //#endif
+    turn_b(i, 0u, SPAN_B, ITEM, stage, value);
+    //#else
+    let k = i / (BN / ITEM);
+    //#if K_TAIL
+    value = select(vec4f(), value, k0 + k < p.K);
+    //#endif
+    put_b(k, i % (BN / ITEM), stage, value);
+    //#endif
+    //#endif
   }
-  //#endif
 }
 
 //#if LORA
-fn load_u(row: u32, k: u32) -> vec4f {
-  if (row >= p.M || k >= p.rank) { return vec4f(); }
-  return u[(p.u_offset + row * p.ldu + k) >> 2u];
-}
-
-fn load_v(n: u32, k: u32) -> vec4f {
-  if (n >= p.N || k >= p.rank) { return vec4f(); }
-  return v[(p.v_offset + n * p.ldv + k) >> 2u];
-}
-
-fn stage_lora(m0: u32, n0: u32, k0: u32, thread: u32) {
-  for (var i = thread; i < BK * BM / 16u; i += THREADS) {
-    let kb = i % (BK / 4u);
-    let mb = i / (BK / 4u);
-    let m = m0 + 4u * mb;
-    let k = k0 + 4u * kb;
-    let t = transpose(mat4x4f(load_u(m, k), load_u(m + 1u, k), load_u(m + 2u, k), load_u(m + 3u, k)));
-    for (var c = 0u; c < 4u; c++) { a_tile[(4u * kb + c) * A_STRIDE + mb] = t[c]; }
+fn stage_lora(m0: u32, n0: u32, k0: u32, stage: u32, thread: u32) {
+  for (var s = 0u; s < A_LOADS; s++) {
+    let i = thread % THREADS + s * THREADS;
+    let k = k0 + 4u * along(i, SPAN_A, 4u);
+    let value = u[(p.u_offset + min(m0 + across(i, SPAN_A, 4u), p.M - 1u) * p.ldu + k) >> 2u];
+    turn_a(i, stage, select(vec4f(), value, k < p.rank));
   }
-  //#if B_ROWS_N
-  for (var i = thread; i < BK * BN / 16u; i += THREADS) {
-    let kb = i % (BK / 4u);
-    let nb = i / (BK / 4u);
-    let n = n0 + 4u * nb;
-    let k = k0 + 4u * kb;
-    let t = transpose(mat4x4f(load_v(n, k), load_v(n + 1u, k), load_v(n + 2u, k), load_v(n + 3u, k)));
-    for (var c = 0u; c < 4u; c++) { b_tile[(4u * kb + c) * B_STRIDE + nb] = t[c]; }
-  }
-  //#else
-  for (var i = thread; i < BK * BN / 4u; i += THREADS) {
+  for (var s = 0u; s < V_LOADS; s++) {
+    let i = thread % THREADS + s * THREADS;
+    //#if B_ROWS_N
+    let k = k0 + 4u * along(i, SPAN_V, 4u);
+    let value = v[(p.v_offset + min(n0 + across(i, SPAN_V, 4u), p.N - 1u) * p.ldv + k) >> 2u];
+    turn_b(i, 0u, SPAN_V, 4u, stage, select(vec4f(), value, k < p.rank));
+    //#else
     let k = k0 + i / (BN / 4u);
-    let n = n0 + 4u * (i % (BN / 4u));
-    var value = vec4f();
-    if (k < p.rank && n < p.N) { value = v[(p.v_offset + k * p.ldv + n) >> 2u]; }
-    b_tile[(i / (BN / 4u)) * B_STRIDE + i % (BN / 4u)] = value;
+    let value = v[(p.v_offset + k * p.ldv + n0 + 4u * (i % (BN / 4u))) >> 2u];
+    put_b(i / (BN / 4u), i % (BN / 4u), stage, select(vec4f(), value, k < p.rank));
+    //#endif
   }
-  //#endif
 }
 //#endif
 
@@ -133,24 +171,59 @@ fn stage_lora(m0: u32, n0: u32, k0: u32, thread: u32) {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let n0 = group.x * BN;
   let m0 = group.y * BM;
-  let tx = thread % TX;
-  let ty = thread / TX;
-  var acc = Accumulators();
-  for (var k0 = 0u; k0 < p.K; k0 += BK) {
-    stage_a(m0, k0, thread);
-    stage_b(n0, k0, thread);
-    workgroupBarrier();
-    accumulate(&acc, tx, ty);
-    workgroupBarrier();
-  }
-  for (var i = 0u; i < TM * TN / 4u; i++) { acc[i] *= p.alpha; }
+  let tx = thread_x(thread);
+  let ty = thread_y(thread);
+  let first = group.z * p.split_tiles;
+  let all_tiles = (p.K + BK - 1u) / BK;
+  let main_tiles = min(all_tiles, first + p.split_tiles);
   //#if LORA
-  for (var k0 = 0u; k0 < p.rank; k0 += BK) {
-    stage_lora(m0, n0, k0, thread);
+  let tiles = main_tiles + select(0u, (p.rank + BK - 1u) / BK, main_tiles == all_tiles);
+  //#else
+  let tiles = main_tiles;
+  //#endif
+  prepare_weights(thread);
+  var acc = Accumulators();
+  //#if NF4_WIDE
+  fill_absmax(n0, first * BK / 64u * 64u, thread);
+  fill_absmax(n0, (first * BK / 64u + 1u) * 64u, thread);
+  workgroupBarrier();
+  //#endif
+  var next: Next;
+  fetch(&next, m0, n0, first * BK, thread);
+  store(&next, first * BK, first, thread);
+  for (var t = first; t < tiles; t++) {
     workgroupBarrier();
-    accumulate(&acc, tx, ty);
+    if (t + 1u < main_tiles) { fetch(&next, m0, n0, (t + 1u) * BK, thread); }
+    //#if NF4_WIDE
+    // The half that held the blocks before this tile's is free from here on; the next ones are read a tile later or more.
+    if (t > first && t * BK % 64u == 0u) { fill_absmax(n0, t * BK + 64u, thread); }
+    //#endif
+    //#if LORA
+    if (t == main_tiles && p.alpha != 1.0) {
+      for (var i = 0u; i < TM * TN / 4u; i++) { acc[i] *= p.alpha; }
+    }
+    //#endif
+    //#if K_GROUPS
+    accumulate(&acc, tx, ty, t, p.k_groups);
+    //#else
+    accumulate(&acc, tx, ty, t, 1u);
+    //#endif
+    //#if ONE_STAGE
     workgroupBarrier();
+    //#endif
+    if (t + 1u < main_tiles) {
+      store(&next, (t + 1u) * BK, t + 1u, thread);
+    }
+    //#if LORA
+    else if (t + 1u < tiles) {
+      stage_lora(m0, n0, (t + 1u - main_tiles) * BK, t + 1u, thread);
+    }
+    //#endif
   }
+  //#if LORA
+  let alpha = 1.0;
+  //#else
+  let alpha = p.alpha;
   //#endif
   for (var i = 0u; i < TM; i++) {
     let m = m0 + (ty + (i / 4u) * TY) * 4u + i % 4u;
@@ -158,14 +231,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     for (var j = 0u; j < TN / 4u; j++) {
       let n = n0 + (tx + j * TX) * 4u;
       if (n >= p.N) { continue; }
-      var value = acc[i * (TN / 4u) + j];
+      var value = alpha * acc[i * (TN / 4u) + j];
       //#if COLUMN_SCALE
       value *= column_scale[(p.s_offset + n) >> 2u];
       //#endif
       //#if RESIDUAL
       value += residual[(p.r_offset + m * p.ldr + n) >> 2u];
       //#endif
-      let at = (p.y_offset + m * p.ldy + n) >> 2u;
+      let at = (p.y_offset + group.z * p.y_split + m * p.ldy + n) >> 2u;
       if (p.accumulate != 0u) { value += y[at]; }
       y[at] = value;
     }

@@ -22,11 +22,12 @@ struct Tile {
 
 const MASKED = -1e30;
 const WIDE = HEAD_DIM / 4u;
-const WIDE_ROWS = 8u;
+const WIDE_ROWS = select(8u, 16u, HEAD_DIM <= 64u);
 const COLS = (WIDE + TX - 1u) / TX;
-const BLOCK_STRIDE = TILE + 1u;
+const BLOCK_STRIDE = TILE / 4u + 1u;
 
-var<workgroup> block: array<f32, TILE * BLOCK_STRIDE>;
+// [column][row / 4] as vec4 along the rows.
+var<workgroup> block: array<vec4f, TILE * BLOCK_STRIDE>;
 var<workgroup> wide_tile: array<vec4f, WIDE_ROWS * WIDE>;
 
 alias Wide = array<vec4f, 4u * COLS>;
@@ -63,24 +64,21 @@ fn stage_qkv_b(row0: u32, end: u32, column: u32, thread: u32) {
   }
 }
 
-// block[row][column] of this thread's 4 x 4 scores.
-fn store_block(scores: ptr<function, Accumulators>, tx: u32, ty: u32) {
-  for (var r = 0u; r < 4u; r++) {
-    for (var c = 0u; c < 4u; c++) {
-      block[(ty * 4u + r) * BLOCK_STRIDE + tx * 4u + c] = (*scores)[r][c];
-    }
-  }
+// Puts down this thread's 4 x 4 scores.
+fn store_block(scores: ptr<function, Accumulators>, thread_x: u32, thread_y: u32) {
+  let t = transpose(mat4x4f((*scores)[0], (*scores)[1], (*scores)[2], (*scores)[3]));
+  for (var c = 0u; c < 4u; c++) { block[(thread_x % TX * 4u + c) * BLOCK_STRIDE + thread_y % TY] = t[c]; }
 }
 
 // acc[4 rows of this thread][its columns] += block[rows][first .. first + WIDE_ROWS] * wide_tile
-fn accumulate_wide(acc: ptr<function, Wide>, first: u32, tx: u32, ty: u32) {
+fn accumulate_wide(acc: ptr<function, Wide>, first: u32, thread_x: u32, thread_y: u32) {
+  let at = first / WIDE_ROWS % (TILE / WIDE_ROWS) * (WIDE_ROWS * BLOCK_STRIDE) + thread_y % TY;
   for (var k = 0u; k < WIDE_ROWS; k++) {
-    let b = ty * 4u * BLOCK_STRIDE + first + k;
-    let s = vec4f(block[b], block[b + BLOCK_STRIDE], block[b + 2u * BLOCK_STRIDE], block[b + 3u * BLOCK_STRIDE]);
+    let s = block[k * BLOCK_STRIDE + at];
     for (var j = 0u; j < COLS; j++) {
-      let column = tx + j * TX;
-      if (column < WIDE) {
-        let value = wide_tile[k * WIDE + column];
+      let column = thread_x % TX + j * TX;
+      if (WIDE % TX == 0u || column < WIDE) {
+        let value = wide_tile[k * WIDE + column % WIDE];
         (*acc)[j] += s.x * value;
         (*acc)[COLS + j] += s.y * value;
         (*acc)[2u * COLS + j] += s.z * value;

@@ -10,6 +10,8 @@ export interface MatmulTile {
   bk: number;
   tm: number;
   tn: number;
+  /** Tiles of each operand in workgroup memory: with 2 one is filled while the other is read. 1 when absent. */
+  stages?: 1 | 2;
 }
 
 export interface KernelProfile {
@@ -19,8 +21,13 @@ export interface KernelProfile {
   readonly direct: boolean;
   /** For products with many rows and columns. */
   readonly large: MatmulTile;
+  /** The same with NF4 weights, whose decoding wants fewer and deeper tiles. `large` when absent. */
+  readonly largeNf4?: MatmulTile;
   /** For products that would leave most of the GPU idle with `large`, or where one side is narrow. */
   readonly small: MatmulTile;
+  /** For results of few columns and of few rows: the low-rank parts of LoRA and their gradients. `small` when absent. */
+  readonly tall?: MatmulTile;
+  readonly wide?: MatmulTile;
   /** Queries (and keys) of one attention tile. */
   readonly attentionTile: number;
   /** Threads of row-wise kernels (norms, softmax, reductions). */
@@ -39,9 +46,13 @@ export function profileFor(device: GPUDevice, isSoftware: boolean): KernelProfil
   return {
     tier: 'f32',
     direct: false,
-    large: roomy ? { bm: 128, bn: 128, bk: 16, tm: 8, tn: 8 } : { bm: 64, bn: 64, bk: 16, tm: 8, tn: 8 },
+    large: roomy ? { bm: 128, bn: 128, bk: 8, tm: 8, tn: 8 } : { bm: 64, bn: 64, bk: 16, tm: 8, tn: 8 },
+    largeNf4: roomy ? { bm: 128, bn: 128, bk: 16, tm: 8, tn: 8 } : undefined,
     small: { bm: 32, bn: 32, bk: 16, tm: 4, tn: 4 },
-    attentionTile: 32,
+    tall: { bm: 64, bn: 16, bk: 32, tm: 4, tn: 4 },
+    wide: { bm: 16, bn: 64, bk: 32, tm: 4, tn: 4 },
+    // Tiles of 64 rows need 31 KiB.
+    attentionTile: roomy && maxComputeWorkgroupStorageSize >= 32768 ? 64 : 32,
     rowThreads: 128,
   };
 }

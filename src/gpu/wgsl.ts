@@ -9,10 +9,20 @@
 import accumulate from '../../shaders/lib/accumulate.wgsl?raw';
 import attentionTile from '../../shaders/lib/attention_tile.wgsl?raw';
 import log1p from '../../shaders/lib/log1p.wgsl?raw';
+import rawWeight from '../../shaders/lib/raw_weight.wgsl?raw';
 import reduce from '../../shaders/lib/reduce.wgsl?raw';
+import stage from '../../shaders/lib/stage.wgsl?raw';
 import weight from '../../shaders/lib/weight.wgsl?raw';
 
-const INCLUDES: Record<string, string> = { accumulate, attention_tile: attentionTile, log1p, reduce, weight };
+const INCLUDES: Record<string, string> = {
+  accumulate,
+  attention_tile: attentionTile,
+  log1p,
+  raw_weight: rawWeight,
+  reduce,
+  stage,
+  weight,
+};
 
 export type Constants = Record<string, number>;
 

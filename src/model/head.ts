@@ -38,7 +38,7 @@ export class HeadRunner {
     this.#config = config;
     this.#weights = weights;
     this.#memory = memory;
-    this.#matmul = new MatmulOps(cmd, profile);
+    this.#matmul = new MatmulOps(cmd, profile, { buffer: memory.get('matmul.partials') });
     this.#tile = headTile(config, capacity);
   }
 

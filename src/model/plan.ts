@@ -4,6 +4,7 @@
  */
 import { type BufferSpec, bufferSpec } from '../gpu/memory';
 import { partialCount } from '../ops/gradient_norm';
+import { PARTIAL_VALUES } from '../ops/matmul';
 import type { WeightFormat } from '../ops/weight';
 import type { Optimizer } from '../train/hparams';
 import { type LlamaConfig, projectionShapes } from './config';
@@ -204,6 +205,7 @@ export function runSpecs(c: LlamaConfig, lora: LoraLayout, capacity: PackCapacit
     add('dropped', 'activations', Math.max(attention, stretch * c.intermediateSize));
   }
   add('delta', 'activations', tokens * c.heads);
+  add('matmul.partials', 'activations', PARTIAL_VALUES);
 
   const tile = headTile(c, capacity);
   add('head.tile', 'head', tile.rows * tile.columns);

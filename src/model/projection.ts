@@ -62,7 +62,7 @@ export class Projections {
     this.#weights = weights;
     this.#lora = lora;
     this.#memory = memory;
-    this.#matmul = new MatmulOps(cmd, profile);
+    this.#matmul = new MatmulOps(cmd, profile, { buffer: memory.get('matmul.partials') });
   }
 
   /** DoRA: takes the factors from the adapter as it is now; with `start` the magnitudes as well, from the norms. */

@@ -26,7 +26,19 @@ export interface AttentionArgs {
 function constants(profile: KernelProfile, headDim: number): Record<string, number> {
   const tile = profile.attentionTile;
   const dk = headDim % 16 === 0 ? 16 : headDim % 8 === 0 ? 8 : 4;
-  return { TILE: tile, HEAD_DIM: headDim, DK: dk, BM: tile, BN: tile, BK: dk, TM: 4, TN: 4 };
+  return {
+    TILE: tile,
+    HEAD_DIM: headDim,
+    DK: dk,
+    BM: tile,
+    BN: tile,
+    BK: dk,
+    TM: 4,
+    TN: 4,
+    STAGES: 1,
+    LANES_X: Math.min(8, tile / 4),
+    LANES_Y: Math.min(4, tile / 4),
+  };
 }
 
 type Kind = 'FORWARD' | 'BACKWARD_Q' | 'BACKWARD_KV';

@@ -1,9 +1,11 @@
 /** Matrix products with frozen or trainable weights, in both directions, with LoRA in the epilogue. */
 import source from '../../shaders/matmul.wgsl?raw';
 import directSource from '../../shaders/matmul_direct.wgsl?raw';
+import splitSumSource from '../../shaders/split_sum.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
 import type { KernelProfile, MatmulTile } from '../gpu/profile';
-import { nestedParams, type Weight, type WeightPart, weightBindings, weightFlag } from './weight';
+import { itemGroups } from './rows';
+import { nestedParams, type Weight, type WeightFormat, type WeightPart, weightBindings, weightFlag } from './weight';
 
 /** Rows of f32 values inside a buffer: `ld` values from row to row, `offset` values before the first. */
 export interface Rows {
@@ -45,20 +47,115 @@ interface Product extends ProductOptions {
 
 const NONE: Rows = { view: { buffer: undefined as unknown as GPUBuffer }, ld: 0 };
 
-export function pickTile(profile: KernelProfile, m: number, n: number): MatmulTile {
-  const { large, small } = profile;
+/** Workgroups that fill a large GPU; a product with fewer tiles has its inner dimension split where it can. */
+const ENOUGH_GROUPS = 256;
+/** Values of the buffer for partial results. */
+export const PARTIAL_VALUES = 2 ** 22;
+
+export function pickTile(profile: KernelProfile, m: number, n: number, format: WeightFormat = 'F32'): MatmulTile {
+  const { small, tall, wide } = profile;
+  const large = (format === 'NF4' && profile.largeNf4) || profile.large;
+  if (tall && n <= 48 && m >= tall.bm) return tall;
+  if (wide && m <= 48 && n >= wide.bn) return wide;
   const fills = Math.ceil(m / large.bm) * Math.ceil(n / large.bn) >= 64;
   return fills && n >= large.bn && m >= large.bm / 2 ? large : small;
 }
 
-function dispatch(cmd: Commands, profile: KernelProfile, product: Product): void {
-  const { m, n, k, x, y, weight, part, lora, columnScale, residual } = product;
+/** Into how many parts K is split, each of at least 128 values. */
+export function splitCount(tile: MatmulTile, m: number, n: number, k: number): number {
+  const groups = Math.ceil(m / tile.bm) * Math.ceil(n / tile.bn);
+  const room = Math.floor(PARTIAL_VALUES / (m * Math.ceil(n / 4) * 4));
+  return Math.max(1, Math.min(Math.ceil(ENOUGH_GROUPS / groups), room, Math.floor(k / 128)));
+}
+
+/** The constants of lib/accumulate.wgsl and lib/stage.wgsl for a tile. */
+export function tileConstants(tile: MatmulTile, item: number): Record<string, number> {
+  const { bm, bn, bk, tm, tn, stages = 1 } = tile;
+  const lanes = (count: number, most: number) => [8, 4, 2, 1].find((n) => n <= most && count % n === 0)!;
+  const LANES_X = lanes(bn / tn, 8);
+  const LANES_Y = lanes(bm / tm, 4);
+  return { BM: bm, BN: bn, BK: bk, TM: tm, TN: tn, STAGES: stages, LANES_X, LANES_Y, ITEM: item };
+}
+
+function dispatch(cmd: Commands, profile: KernelProfile, product: Product, partials?: View): void {
+  const { m, n, k, lora } = product;
   if (m === 0 || n === 0) return;
-  const tile = pickTile(profile, m, n);
+  const tile = pickTile(profile, m, n, product.weight.format);
+  const alpha = product.alpha ?? 1;
+  const splits = partials && !profile.direct && !(lora && alpha !== 1) ? splitCount(tile, m, n, k) : 1;
+  const splitTiles = Math.ceil(Math.ceil(k / splits / tile.bk) / 8) * 8;
+  const parts = splits > 1 ? Math.ceil(k / tile.bk / splitTiles) : 1;
+  if (parts > 1) {
+    const width = Math.ceil(n / 4) * 4;
+    const { alpha: _, columnScale: __, residual: ___, accumulate: ____, ...plain } = product;
+    partial(cmd, profile, { ...plain, y: { view: partials!, ld: width } }, tile, parts, splitTiles);
+    sumParts(cmd, product, partials!, parts);
+    return;
+  }
+  partial(cmd, profile, product, tile, 1, Math.ceil(k / tile.bk));
+}
+
+/** y from its partial matrices. */
+function sumParts(cmd: Commands, product: Product, partials: View, splits: number): void {
+  const { m, n, y, columnScale, residual, alpha = 1, accumulate } = product;
+  const flags: string[] = [];
+  if (columnScale) flags.push('COLUMN_SCALE');
+  if (residual) flags.push('RESIDUAL');
+  cmd.dispatch(
+    { name: `split sum ${flags.join(' ')}`, source: splitSumSource, flags },
+    {
+      partials,
+      y: y.view,
+      ...(residual && { residual: residual.view }),
+      ...(columnScale && { column_scale: columnScale.view }),
+    },
+    {
+      M: m,
+      N: n,
+      splits,
+      ldy: y.ld,
+      y_offset: y.offset ?? 0,
+      ldr: residual?.ld ?? 0,
+      r_offset: residual?.offset ?? 0,
+      s_offset: columnScale?.offset ?? 0,
+      alpha,
+      accumulate: accumulate ? 1 : 0,
+    },
+    itemGroups(m * Math.ceil(n / 4)),
+    m * n * splits,
+  );
+}
+
+/** Records the product itself: all of K, or `splits` parts of it into matrices one after the other in y. */
+function partial(
+  cmd: Commands,
+  profile: KernelProfile,
+  product: Product,
+  tile: MatmulTile,
+  splits: number,
+  splitTiles: number,
+): void {
+  const { m, n, k, x, y, weight, part, lora, columnScale, residual } = product;
   const flags = [...product.flags, weightFlag(weight)];
   if (lora) flags.push('LORA');
   if (columnScale) flags.push('COLUMN_SCALE');
   if (residual) flags.push('RESIDUAL');
+  const tail = k % tile.bk !== 0;
+  // A word of NF4 holds 8 values; blocks of 64 must not cross rows.
+  const wide =
+    weight.format === 'NF4' &&
+    !tail &&
+    tile.bk <= 32 &&
+    64 % tile.bk === 0 &&
+    tile.bn % 64 === 0 &&
+    weight.columns % 64 === 0 &&
+    product.wOffset % 64 === 0;
+  if (!profile.direct) {
+    if (tile.bk > 8) flags.push('K_GROUPS');
+    if (tail) flags.push('K_TAIL');
+    if (wide) flags.push('NF4_WIDE');
+    if (tile.stages !== 2) flags.push('ONE_STAGE');
+  }
   const u = lora?.u ?? NONE;
   const v = lora?.v ?? NONE;
   const r = residual ?? NONE;
@@ -74,7 +171,7 @@ function dispatch(cmd: Commands, profile: KernelProfile, product: Product): void
           name: `matmul ${flags.join(' ')}`,
           source,
           flags,
-          constants: { BM: tile.bm, BN: tile.bn, BK: tile.bk, TM: tile.tm, TN: tile.tn },
+          constants: tileConstants(tile, wide ? 8 : 4),
         },
     {
       x: x.view,
@@ -106,8 +203,11 @@ function dispatch(cmd: Commands, profile: KernelProfile, product: Product): void
       accumulate: product.accumulate ? 1 : 0,
       s_offset: columnScale?.offset ?? 0,
       ...nestedParams(weight, part),
+      k_groups: Math.ceil(tile.bk / 8),
+      split_tiles: splitTiles,
+      y_split: splits > 1 ? m * y.ld : 0,
     },
-    [Math.ceil(n / tile.bn), Math.ceil(m / tile.bm)],
+    [Math.ceil(n / tile.bn), Math.ceil(m / tile.bm), splits],
     2 * m * n * (k + (lora?.rank ?? 0)),
   );
 }
@@ -115,10 +215,13 @@ function dispatch(cmd: Commands, profile: KernelProfile, product: Product): void
 export class MatmulOps {
   readonly cmd: Commands;
   readonly profile: KernelProfile;
+  readonly partials: View | undefined;
 
-  constructor(cmd: Commands, profile: KernelProfile) {
+  /** @param partials room for PARTIAL_VALUES; without it no product is split */
+  constructor(cmd: Commands, profile: KernelProfile, partials?: View) {
     this.cmd = cmd;
     this.profile = profile;
+    this.partials = partials;
   }
 
   /**
@@ -139,21 +242,26 @@ export class MatmulOps {
       if (first >= last) continue;
       const column = first - range[0];
       const { lora, columnScale } = options;
-      dispatch(this.cmd, this.profile, {
-        ...options,
-        lora: lora && { ...lora, v: { ...lora.v, offset: (lora.v.offset ?? 0) + column * lora.v.ld } },
-        columnScale: columnScale && { ...columnScale, offset: columnScale.offset + column },
-        m,
-        n: last - first,
-        k: weight.columns,
-        x,
-        y: { ...y, offset: (y.offset ?? 0) + column },
-        residual: options.residual && { ...options.residual, offset: (options.residual.offset ?? 0) + column },
-        weight,
-        part,
-        wOffset: part.offset + (first - part.firstRow) * weight.columns,
-        flags: ['B_ROWS_N'],
-      });
+      dispatch(
+        this.cmd,
+        this.profile,
+        {
+          ...options,
+          lora: lora && { ...lora, v: { ...lora.v, offset: (lora.v.offset ?? 0) + column * lora.v.ld } },
+          columnScale: columnScale && { ...columnScale, offset: columnScale.offset + column },
+          m,
+          n: last - first,
+          k: weight.columns,
+          x,
+          y: { ...y, offset: (y.offset ?? 0) + column },
+          residual: options.residual && { ...options.residual, offset: (options.residual.offset ?? 0) + column },
+          weight,
+          part,
+          wOffset: part.offset + (first - part.firstRow) * weight.columns,
+          flags: ['B_ROWS_N'],
+        },
+        this.partials,
+      );
     }
   }
 
@@ -174,21 +282,26 @@ export class MatmulOps {
       const first = Math.max(range[0], part.firstRow);
       const last = Math.min(range[1], part.firstRow + part.rows);
       if (first >= last) continue;
-      dispatch(this.cmd, this.profile, {
-        ...options,
-        accumulate,
-        lora,
-        residual,
-        m,
-        n: weight.columns,
-        k: last - first,
-        x: { ...dy, offset: (dy.offset ?? 0) + first - range[0] },
-        y: dx,
-        weight,
-        part,
-        wOffset: part.offset + (first - part.firstRow) * weight.columns,
-        flags: [],
-      });
+      dispatch(
+        this.cmd,
+        this.profile,
+        {
+          ...options,
+          accumulate,
+          lora,
+          residual,
+          m,
+          n: weight.columns,
+          k: last - first,
+          x: { ...dy, offset: (dy.offset ?? 0) + first - range[0] },
+          y: dx,
+          weight,
+          part,
+          wOffset: part.offset + (first - part.firstRow) * weight.columns,
+          flags: [],
+        },
+        this.partials,
+      );
       // The parts of one matrix add up; the low-rank part and the residual come in once.
       accumulate = true;
       lora = undefined;
@@ -211,17 +324,22 @@ export class MatmulOps {
       format: 'F32',
       parts: [{ firstRow: 0, rows: tokens, data: q.view, offset: q.offset ?? 0 }],
     };
-    dispatch(this.cmd, this.profile, {
-      ...options,
-      m: p.columns,
-      n: q.columns,
-      k: tokens,
-      x: p,
-      y: g,
-      weight,
-      part: weight.parts[0],
-      wOffset: q.offset ?? 0,
-      flags: ['A_ROWS_K'],
-    });
+    dispatch(
+      this.cmd,
+      this.profile,
+      {
+        ...options,
+        m: p.columns,
+        n: q.columns,
+        k: tokens,
+        x: p,
+        y: g,
+        weight,
+        part: weight.parts[0],
+        wOffset: q.offset ?? 0,
+        flags: ['A_ROWS_K'],
+      },
+      this.partials,
+    );
   }
 }

@@ -1,7 +1,7 @@
 /** Matrix products in both directions, weights in every format, with everything that rides in the epilogue. */
 import { describe, expect, test } from 'vitest';
 import type { KernelProfile } from '../../src/gpu/profile';
-import { MatmulOps, type ProductOptions, pickTile, type Rows } from '../../src/ops/matmul';
+import { MatmulOps, PARTIAL_VALUES, type ProductOptions, pickTile, type Rows, splitCount } from '../../src/ops/matmul';
 import type { WeightFormat } from '../../src/ops/weight';
 import { linear, linearBackwardInput, linearBackwardWeight } from '../reference/linear';
 import { createRng, type Rng } from '../reference/rng';
@@ -36,6 +36,8 @@ interface Case {
   alpha?: number;
   bindingLimit?: number;
   range?: [number, number];
+  /** Offers room for partial results. */
+  split?: boolean;
 }
 
 /** [tokens, width] inside rows of `ld` values, `offset` before the first; what lies around is NaN. */
@@ -116,7 +118,7 @@ async function product(profile: KernelProfile, c: Case, rng: Rng) {
     );
     xRows.view = fill.view;
   }
-  const ops = new MatmulOps(cmd, profile);
+  const ops = new MatmulOps(cmd, profile, c.split ? output(PARTIAL_VALUES) : undefined);
   await run(() => ops[c.direction](weight, tokens, xRows, y, options, c.range));
 
   const all = await read(y.view);
@@ -284,17 +286,54 @@ describe.each(profileCases)('products, %s', (name, profile) => {
 describe.each(Object.entries(gpuProfiles))('products with the tiles of a %s', (name, profile) => {
   test('NF4 with LoRA', async () => {
     const large = name.includes('large');
-    const { bm, bn } = pickTile(profile, 40, 172);
+    const { bm, bn } = pickTile(profile, 64, 172);
     expect([bm, bn]).toEqual(large ? [128, 128] : [32, 32]);
     const c: Case = { direction: 'backward', tokens: 140, rows: 64, columns: 172, format: 'NF4', rank: 3 };
     await check(profile, large ? { ...c, direction: 'forward', columns: 64, rows: 140 } : c, createRng(3));
   });
 });
 
+describe('rows of whole NF4 blocks, inner dimension in parts', () => {
+  const mid = { bm: 64, bn: 64, bk: 8, tm: 8, tn: 8, stages: 2 as const };
+  const profile = { ...gpuProfiles['GPU, small tile'], large: mid, small: mid };
+  const cases: Case[] = [
+    { direction: 'forward', tokens: 70, rows: 76, columns: 448, format: 'NF4', rank: 3, residual: true },
+    { direction: 'forward', tokens: 70, rows: 76, columns: 448, format: 'NF4', rank: 3, residual: true, split: true },
+    { direction: 'backward', tokens: 70, rows: 264, columns: 192, format: 'NF4', rank: 3, accumulate: true },
+    {
+      direction: 'backward',
+      tokens: 70,
+      rows: 264,
+      columns: 192,
+      format: 'NF4',
+      rank: 3,
+      accumulate: true,
+      split: true,
+    },
+    { direction: 'forward', tokens: 70, rows: 16, columns: 448, format: 'F32', alpha: 0.5, split: true },
+    {
+      direction: 'backward',
+      tokens: 9,
+      rows: 300,
+      columns: 132,
+      format: 'F32',
+      alpha: 0.5,
+      accumulate: true,
+      split: true,
+    },
+  ];
+  test.each(titled(cases))('%s', async (_, c) => {
+    const [n, k] = c.direction === 'forward' ? [c.rows, c.columns] : [c.columns, c.rows];
+    if (c.split) expect(splitCount(pickTile(profile, c.tokens, n), c.tokens, n, k)).toBeGreaterThan(1);
+    await check(profile, c, createRng(11));
+  });
+});
+
 test('large tiles are for products that fill a GPU with them', () => {
   const profile = gpuProfiles['GPU, small tile'];
   expect(pickTile(profile, 2048, 2048)).toBe(profile.large);
-  expect(pickTile(profile, 2048, 16)).toBe(profile.small);
-  expect(pickTile(profile, 32, 128256)).toBe(profile.small);
+  expect(pickTile(profile, 2048, 16)).toBe(profile.tall);
+  expect(pickTile(profile, 48, 2048)).toBe(profile.wide);
+  expect(pickTile(profile, 32, 128256)).toBe(profile.wide);
   expect(pickTile(profile, 256, 512)).toBe(profile.small);
 });
