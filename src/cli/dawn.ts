@@ -26,6 +26,8 @@ export interface DawnOptions {
   software?: boolean;
   /** Dawn's toggles, e.g. vulkan_enable_f16_on_nvidia. */
   toggles?: readonly string[];
+  /** Toggles to turn off, e.g. timestamp_quantization. */
+  disabledToggles?: readonly string[];
 }
 
 /** Dawn's `navigator.gpu`, one per process. WebGPU's constants (GPUBufferUsage and so on) are global afterwards. */
@@ -42,7 +44,7 @@ function hasHardwareDriver(): boolean {
   );
 }
 
-async function start({ software = false, toggles = [] }: DawnOptions): Promise<GPU> {
+async function start({ software = false, toggles = [], disabledToggles = [] }: DawnOptions): Promise<GPU> {
   const named = process.env.VK_ICD_FILENAMES || process.env.VK_DRIVER_FILES;
   if (!named && process.platform === 'linux' && (software || !hasHardwareDriver())) {
     const driver = SOFTWARE_DRIVERS.find((path) => existsSync(path));
@@ -52,7 +54,9 @@ async function start({ software = false, toggles = [] }: DawnOptions): Promise<G
   if (driver) loadVulkanBeside(driver);
   const { create, globals } = await import('webgpu');
   Object.assign(globalThis, globals);
-  return create([`enable-dawn-features=${['allow_unsafe_apis', ...toggles].join(',')}`]);
+  const flags = [`enable-dawn-features=${['allow_unsafe_apis', ...toggles].join(',')}`];
+  if (disabledToggles.length) flags.push(`disable-dawn-features=${disabledToggles.join(',')}`);
+  return create(flags);
 }
 
 /**

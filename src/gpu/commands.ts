@@ -4,6 +4,7 @@
  * Windows resets it after two seconds) and bounds how far the queue runs ahead.
  */
 import { type Kernel, KernelCache, type KernelSpec } from './kernels';
+import type { DispatchTimes } from './timing';
 
 /** Part of a GPU buffer. Offset and size in bytes; the offset must suit the device's binding alignment. */
 export interface View {
@@ -34,6 +35,8 @@ export class Commands {
   #rate = 2e5;
   /** Dispatches recorded since the start, for tests and statistics. */
   dispatches = 0;
+  /** When set, every dispatch is timed in a pass of its own. */
+  times: DispatchTimes | null = null;
 
   constructor(device: GPUDevice) {
     this.device = device;
@@ -59,6 +62,12 @@ export class Commands {
     this.#writeParams(kernel, params, offset);
     const group = this.#bindGroup(kernel, buffers);
     this.#encoder ??= this.device.createCommandEncoder();
+    if (this.times) {
+      this.#endPass();
+      const { M, N, K } = params;
+      const name = M ? `${kernel.name} ${M}x${N}x${K}` : kernel.name;
+      this.#pass = this.#encoder.beginComputePass({ timestampWrites: this.times.next(name, cost) });
+    }
     this.#pass ??= this.#encoder.beginComputePass();
     this.#pass.setPipeline(kernel.pipeline);
     this.#pass.setBindGroup(0, group, kernel.bindings.some((b) => b.kind === 'uniform') ? [offset] : []);
@@ -91,6 +100,7 @@ export class Commands {
   flush(): void {
     this.#endPass();
     if (!this.#encoder) return;
+    this.times?.resolve(this.#encoder);
     if (this.#slot > 0) this.device.queue.writeBuffer(this.#uniforms, 0, this.#staging, 0, this.#slot * SLOT);
     this.device.queue.submit([this.#encoder.finish()]);
     this.#encoder = null;

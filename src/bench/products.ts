@@ -1,0 +1,83 @@
+/** Matrix products: the square one that everybody quotes, the shapes of a model, and the narrow ones of LoRA. */
+import type { KernelProfile, MatmulTile } from '../gpu/profile';
+import { MatmulOps } from '../ops/matmul';
+import type { Weight, WeightFormat } from '../ops/weight';
+import { type Bench, type Measurement, measure, type Work } from './harness';
+import { randomMatrix } from './synthetic';
+
+export type Direction = 'forward' | 'backward';
+
+export interface ProductCase {
+  direction: Direction;
+  /** Tokens; rows and columns of the weight. */
+  tokens: number;
+  rows: number;
+  columns: number;
+  format: WeightFormat;
+}
+
+export const tileName = ({ bm, bn, bk, tm, tn, stages = 1 }: MatmulTile) => `${bm}x${bn}x${bk} ${tm}x${tn} s${stages}`;
+
+/** Times cases in turn, each with every profile. */
+export async function productTimes(
+  bench: Bench,
+  group: string,
+  cases: readonly ProductCase[],
+  profiles: readonly (readonly [string, KernelProfile])[],
+  batchMs?: number,
+): Promise<Measurement[]> {
+  const results: Measurement[] = [];
+  for (const c of cases) {
+    const { weight, memory } = await randomMatrix(bench.cmd.device, c.rows, c.columns, c.format);
+    const x = bench.floats(c.tokens * c.columns);
+    const y = bench.floats(c.tokens * c.rows);
+    const works = profiles.map(
+      ([label, profile]): Work => ({
+        group,
+        name: `${c.direction} ${c.format} ${c.tokens} x ${c.columns} -> ${c.rows}${label && ` ${label}`}`,
+        flops: 2 * c.tokens * c.rows * c.columns,
+        record: () => product(bench, profile, c, weight, x, y),
+      }),
+    );
+    results.push(...(await measure(bench.cmd, works, batchMs)));
+    await bench.cmd.finish();
+    memory.destroy();
+    bench.destroy();
+  }
+  return results;
+}
+
+type Buffer = ReturnType<Bench['floats']>;
+
+function product(bench: Bench, profile: KernelProfile, c: ProductCase, weight: Weight, x: Buffer, y: Buffer): void {
+  const ops = new MatmulOps(bench.cmd, profile);
+  const rowsX = { view: x, ld: c.columns };
+  const rowsY = { view: y, ld: c.rows };
+  if (c.direction === 'forward') ops.forward(weight, c.tokens, rowsX, rowsY);
+  else ops.backward(weight, c.tokens, rowsY, rowsX);
+}
+
+/** Largest difference from the kernel without tiles, over the largest value. */
+export async function productError(bench: Bench, c: ProductCase, profile: KernelProfile): Promise<number> {
+  const { weight, memory } = await randomMatrix(bench.cmd.device, c.rows, c.columns, c.format);
+  const [inputs, outputs] = c.direction === 'forward' ? [c.columns, c.rows] : [c.rows, c.columns];
+  const from = bench.floats(c.tokens * inputs);
+  const direct = { bm: 16, bn: 16, bk: 16, tm: 4, tn: 4 };
+  const values: Float32Array[] = [];
+  for (const p of [profile, { ...profile, direct: true, large: direct, small: direct }]) {
+    const to = bench.floats(c.tokens * outputs);
+    product(bench, p, c, weight, c.direction === 'forward' ? from : to, c.direction === 'forward' ? to : from);
+    values.push(new Float32Array(await bench.cmd.read(to, c.tokens * outputs * 4)));
+  }
+  const [actual, expected] = values;
+  let worst = 0;
+  let largest = 0;
+  for (let i = 0; i < actual.length; i++) {
+    const difference = Math.abs(actual[i] - expected[i]);
+    if (!(difference <= worst)) worst = difference;
+    largest = Math.max(largest, Math.abs(expected[i]));
+  }
+  memory.destroy();
+  bench.destroy();
+  return worst / largest;
+}
