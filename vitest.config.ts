@@ -24,6 +24,7 @@ export default defineConfig({
           include: [PAGE],
           globalSetup: ['tests/support/build-site.ts'],
           maxWorkers: 1,
+          expect: { poll: { timeout: 30_000 } },
           sequence: { groupOrder: 1 },
         },
       },

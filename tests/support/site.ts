@@ -21,15 +21,15 @@ export interface Site {
   url: string;
   /** Paths asked for so far, relative to the page, e.g. "models/index.json". */
   requests: string[];
-  /** Bytes a second with which files of a name are sent; others come at once. */
-  rates: Record<string, number>;
+  /** By how a path ends: such files come slowly up to their middle, and the rest when the promise is kept. */
+  holds: Record<string, Promise<void>>;
   close(): Promise<void>;
 }
 
 /** Serves a folder as a plain static host does: nothing above it, no listing, 404 for the rest. */
 export async function serveSite(folder = process.env.STUDIO_DIST ?? repositoryPath('dist')): Promise<Site> {
   const requests: string[] = [];
-  const rates: Site['rates'] = {};
+  const holds: Site['holds'] = {};
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url!, 'http://x').pathname);
     const name = path.startsWith(SUB_PATH) ? normalize(path.slice(SUB_PATH.length)) : null;
@@ -43,12 +43,13 @@ export async function serveSite(folder = process.env.STUDIO_DIST ?? repositoryPa
       'Content-Type': TYPES[extname(name!) || '.html'] ?? 'application/octet-stream',
       'Content-Length': body.length,
     });
-    const rate = Object.entries(rates).find(([end]) => name!.endsWith(end))?.[1];
-    if (!rate) return response.end(body);
-    const piece = Math.ceil(rate / 10);
+    const hold = Object.entries(holds).find(([end]) => name!.endsWith(end))?.[1];
+    if (!hold) return response.end(body);
+    const piece = Math.ceil(body.length / 10);
     for (let at = 0; at < body.length && !response.destroyed; at += piece) {
       response.write(body.subarray(at, at + piece));
-      await new Promise((later) => setTimeout(later, 100));
+      await new Promise((later) => setTimeout(later, 120));
+      if (at === 4 * piece) await hold;
     }
     response.end();
   });
@@ -57,7 +58,7 @@ export async function serveSite(folder = process.env.STUDIO_DIST ?? repositoryPa
   return {
     url: `http://127.0.0.1:${port}${SUB_PATH}`,
     requests,
-    rates,
+    holds,
     async close() {
       server.closeAllConnections();
       await new Promise((done) => server.close(done));

@@ -69,7 +69,8 @@ export function LengthPlot({ histogram }: { histogram: LengthHistogram }) {
                       y={y(base) + (y(base - count) - y(base) - height)}
                       width={barWidth}
                       height={height}
-                      fill={fate === 'cut' ? `url(#${pattern})` : undefined}
+                      // Beyond colour: what is cut is hatched.
+                      style={fate === 'cut' ? { fill: `url(#${pattern})` } : undefined}
                     />
                   );
                 })}

@@ -26,16 +26,32 @@ function trained(token: ViewToken): string {
   return 'not trained';
 }
 
-function describe(token: ViewToken, place: number): string {
-  const text = token.text === '' ? '(part of the character before it)' : JSON.stringify(token.text);
+function describe(tokens: readonly ViewToken[], place: number): string {
+  const token = tokens[place];
+  let pieces = 1;
+  while (tokens[place + pieces]?.text === '') pieces += 1;
+  const whole = pieces > 1 ? `${JSON.stringify(token.text)} with the ${plural(pieces - 1, 'token')} after it` : '';
+  const text = token.text === '' ? 'part of the character before it' : whole || JSON.stringify(token.text);
   const notes = [token.special ? 'special' : '', token.shared ? 'shared by both' : ''].filter(Boolean);
   return `Token ${place + 1}: id ${token.id}, ${text}; ${[trained(token), ...notes].join(', ')}.`;
+}
+
+/** The writing direction of the text itself: a special token in front says nothing about it. */
+function directionOf(tokens: readonly ViewToken[]): 'ltr' | 'rtl' {
+  for (const { text, special } of tokens) {
+    const letter = special ? undefined : /\p{L}/u.exec(text)?.[0];
+    if (letter)
+      return /[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u.test(letter)
+        ? 'rtl'
+        : 'ltr';
+  }
+  return 'ltr';
 }
 
 /** What is written for a token. Line breaks show as a mark and still break the line. */
 function shownText(token: ViewToken): string {
   if (token.special) return token.text.replaceAll('\n', '↵\n');
-  return token.text === '' ? '·' : token.text.replaceAll('\n', '↵\n').replaceAll('\t', '⇥\t');
+  return token.text.replaceAll('\n', '↵\n').replaceAll('\t', '⇥\t');
 }
 
 const Chunk = memo(function Chunk({ tokens, from, active }: { tokens: ViewToken[]; from: number; active: number }) {
@@ -89,7 +105,7 @@ function Side({ title, tone, side }: { title: string; tone: 'chosen' | 'rejected
       <div
         role="group"
         className="tokens"
-        dir="auto"
+        dir={directionOf(tokens)}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: the arrow keys go from token to token
         tabIndex={0}
         aria-labelledby={`${id}title`}
@@ -117,7 +133,7 @@ function Side({ title, tone, side }: { title: string; tone: 'chosen' | 'rejected
       )}
       <p className="token-info number" id={`${id}info`} aria-live="polite">
         {active >= 0 && active < tokens.length
-          ? describe(tokens[active], active)
+          ? describe(tokens, active)
           : 'Point at a token, or go through them with the arrow keys.'}
       </p>
     </div>

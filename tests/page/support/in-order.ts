@@ -1,12 +1,17 @@
+import type { Page } from 'playwright-core';
 import { beforeEach } from 'vitest';
 
-/** The tests of a file build on one another: once one fails, those after it are skipped instead of waiting in vain. */
-export function inOrder(): void {
+/**
+ * The tests of a file build on one another: once one fails, those after it are skipped instead of waiting in vain. What
+ * the page looked like then is kept in test-results/.
+ */
+export function inOrder(page?: () => Page | undefined): void {
   let broken: string | null = null;
   beforeEach((test) => {
     if (broken) test.skip(`“${broken}” failed before it`);
-    test.onTestFailed(() => {
+    test.onTestFailed(async () => {
       broken ??= test.task.name;
+      await page?.()?.screenshot({ path: `test-results/${test.task.name.replace(/\W+/g, '-')}.png` });
     });
   });
 }

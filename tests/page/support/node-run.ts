@@ -7,7 +7,7 @@ import type { ModelFiles } from '../../../src/formats/bytes';
 import { memoryFiles } from '../../../src/formats/bytes';
 import type { AdapterTensor } from '../../../src/formats/peft';
 import { type Gpu, openGpu } from '../../../src/gpu/device';
-import { initialAdapter, uploadAdapter } from '../../../src/model/adapter';
+import { downloadAdapter, initialAdapter, uploadAdapter } from '../../../src/model/adapter';
 import { loadModel } from '../../../src/model/load';
 import { Session } from '../../../src/model/session';
 import type { HParams } from '../../../src/train/hparams';
@@ -55,12 +55,18 @@ async function prepare({
   return { session: await Session.create(model, plan.lora, plan.capacity, hparams), plan };
 }
 
-export async function trainInNode(run: SameRun): Promise<{ steps: StepRecord[]; evals: EvalRecord[] }> {
+export interface NodeRun {
+  steps: StepRecord[];
+  evals: EvalRecord[];
+  adapter: Map<string, AdapterTensor>;
+}
+
+export async function trainInNode(run: SameRun, maxSteps?: number): Promise<NodeRun> {
   const { session, plan } = await prepare(run);
   uploadAdapter(session, initialAdapter(plan.lora, run.hparams.init_seed));
   const trainer = new Trainer(session, plan);
-  await trainer.run();
-  return { steps: trainer.log, evals: trainer.evalLog };
+  await trainer.run({ maxSteps });
+  return { steps: trainer.log, evals: trainer.evalLog, adapter: await downloadAdapter(session) };
 }
 
 /** Loss over the held-out pairs with an adapter, or without one (B is zero then). */

@@ -3,7 +3,6 @@ import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Locator, Page } from 'playwright-core';
-import { expect } from 'vitest';
 
 export type StepName = 'Model' | 'Data' | 'Settings' | 'Train' | 'Export';
 
@@ -58,7 +57,7 @@ export class StudioPage {
   async dataRead(name: string, usable: number): Promise<void> {
     const card = this.page.getByRole('region', { name: 'Training file' });
     await card.getByText(name, { exact: true }).waitFor();
-    await expect.poll(() => card.textContent()).toContain(`${usable} usable`);
+    await card.getByText(`${usable.toLocaleString('en-US')} usable`, { exact: true }).waitFor();
   }
 
   async holdOut(percent: number): Promise<void> {
@@ -68,6 +67,12 @@ export class StudioPage {
   /** Types a number into the setting of that name, e.g. "max_steps". */
   async setNumber(key: string, value: number): Promise<void> {
     await this.page.getByLabel(new RegExp(`\\b${key}$`)).fill(String(value));
+  }
+
+  /** Goes to the settings and types these numbers. */
+  async settings(numbers: Record<string, number>): Promise<void> {
+    await this.goTo('Settings');
+    for (const [key, value] of Object.entries(numbers)) await this.setNumber(key, value);
   }
 
   get progress(): Promise<string | null> {
