@@ -47,7 +47,7 @@ function write(
     base_model_name_or_path: model.id,
     r: hparams.lora_r,
     lora_alpha: hparams.lora_alpha,
-    lora_dropout: 0,
+    lora_dropout: hparams.disable_dropout ? 0 : hparams.lora_dropout,
     target_modules: hparams.target_modules,
     use_rslora: hparams.use_rslora,
     use_dora: hparams.use_dora,

@@ -61,6 +61,8 @@ export interface DataOffer {
   title: string;
   about: string;
   rows: number;
+  /** Id of the built-in model that it was made for. */
+  model?: string;
 }
 
 /** One line of the memory plan. */

@@ -172,6 +172,11 @@ export const FIELD_GROUPS: FieldGroup[] = [
         'Rank-stabilised',
         'Scales by alpha over the square root of the rank, so that high ranks learn as fast.',
       ),
+      toggle(
+        'use_dora',
+        'DoRA',
+        'Learns the length of each weight row apart from its direction: often a little better, somewhat slower.',
+      ),
       number(
         'lora_dropout',
         'Dropout',

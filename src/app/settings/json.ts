@@ -37,11 +37,6 @@ export function settingsFromJson(text: string, current: HParams): ImportedSettin
     throw new SettingsFileError('This settings file must hold one JSON object, such as {"beta": 0.1, "lora_r": 16}.');
   }
   const values = data as Record<string, unknown>;
-  if (values.use_dora === true) {
-    throw new SettingsFileError(
-      `This settings file asks for use_dora, which this version cannot train. Take it out and try again.`,
-    );
-  }
   const hparams = { ...current } as unknown as Record<string, unknown>;
   const read: string[] = [];
   for (const field of FIELDS) {
@@ -56,7 +51,7 @@ export function settingsFromJson(text: string, current: HParams): ImportedSettin
   }
   if (read.length === 0)
     throw new SettingsFileError('This file names no setting of a run. The names are those of TRL, e.g. learning_rate.');
-  const known = new Set<string>([...FIELDS.map((field) => field.key), 'use_dora']);
+  const known = new Set<string>(FIELDS.map((field) => field.key));
   return {
     hparams: hparams as unknown as HParams,
     read,

@@ -5,7 +5,7 @@ import { clearSpool } from '../lib/save';
 import { announce, reportError } from './alerts';
 import { engine } from './client';
 import { loadBuiltin, useData, watchSplit } from './data';
-import { deviceLost, openDevice } from './device';
+import { deviceLost, openDevice, useDevice } from './device';
 import { exportProgressed, forgetExports } from './exports';
 import { useInspect, watchData } from './inspect';
 import { pushEval, pushStep } from './metrics';
@@ -15,7 +15,7 @@ import { announceEval, isBusy, runProgressed, useRun } from './run';
 import { watchUi } from './ui';
 
 /** A model is loaded unasked only when that costs next to nothing. */
-const UNASKED_DOWNLOAD_BYTES = 8e6;
+const UNASKED_DOWNLOAD_BYTES = 16e6;
 const UNASKED_STORED_BYTES = 300e6;
 
 function listen(): void {
@@ -61,7 +61,8 @@ function listen(): void {
   engine.onCrash((error) => reportError(error));
 }
 
-function worthLoading(offers: ModelOffer[]): ModelOffer | undefined {
+/** On a GPU the largest that comes at once; on the processor one that trains in minutes there. */
+function worthLoading(offers: ModelOffer[], software: boolean): ModelOffer | undefined {
   const wanted = recall<string | null>('model', null);
   if (wanted !== null) {
     const offer = offers.find((candidate) => candidate.id === wanted);
@@ -73,19 +74,22 @@ function worthLoading(offers: ModelOffer[]): ModelOffer | undefined {
       return offer;
     return undefined;
   }
-  return offers.find((offer) => offer.fineOnCpu && offer.downloadBytes <= UNASKED_DOWNLOAD_BYTES);
+  const small = offers.filter((offer) => offer.downloadBytes <= UNASKED_DOWNLOAD_BYTES);
+  return software ? small.find((offer) => offer.fineOnCpu) : small.at(-1);
 }
 
 async function prepare(): Promise<void> {
   const opening = openDevice();
   await refreshOffers();
+  const opened = await opening;
   const { dataOffers, offers } = useModels.getState();
+  const offer = worthLoading(offers, useDevice.getState().info?.isSoftware !== false);
   // null: the visitor last used a file of their own, which only they can open again.
   const wantedData = recall<string | null | undefined>('data', undefined);
-  const set = wantedData === undefined ? dataOffers[0] : dataOffers.find((offer) => offer.id === wantedData);
+  const made = dataOffers.find(({ model }) => model === offer?.id) ?? dataOffers[0];
+  const set = wantedData === undefined ? made : dataOffers.find(({ id }) => id === wantedData);
   if (set && !useData.getState().train) await loadBuiltin('train', set.id, set.title);
-  const offer = worthLoading(offers);
-  if ((await opening) && offer && !useModels.getState().loadingId && !useModels.getState().model) {
+  if (opened && offer && !useModels.getState().loadingId && !useModels.getState().model) {
     await loadModel(offer.id);
   }
 }
