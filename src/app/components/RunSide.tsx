@@ -1,5 +1,5 @@
 import { type ReactNode, useEffect, useState } from 'react';
-import { formatCount, formatDuration, formatSetting } from '../lib/format';
+import { formatCount, formatDuration, formatMetric, formatSetting } from '../lib/format';
 import { formatOffer } from '../settings/prompt';
 import { metrics, useMetricsVersion } from '../store/metrics';
 import { usePlan } from '../store/plan';
@@ -43,7 +43,7 @@ function HeldOutTable() {
             <tr key={record.step}>
               <td>{formatCount(record.step)}</td>
               <td>{record.eval_loss.toFixed(3)}</td>
-              <td>{record['eval_rewards/margins'].toFixed(3)}</td>
+              <td>{formatMetric(record['eval_rewards/margins'])}</td>
               <td>{Math.round(record['eval_rewards/accuracies'] * 100)} %</td>
             </tr>
           ))}
