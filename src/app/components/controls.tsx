@@ -1,5 +1,5 @@
 /** Controls of settings that are more than a plain select or checkbox. */
-import { useEffect, useState } from 'react';
+import { useState } from 'react';
 import { formatSetting } from '../lib/format';
 import { MODULES } from '../settings/constants';
 import type { Field, NumberRule } from '../settings/fields';
@@ -23,9 +23,6 @@ export function NumberControl({ field, rule, ...common }: { field: Field; rule: 
   const [draft, setDraft] = useState<{ text: string; for: number } | null>(null);
   // A draft is good for the value it was typed over; a reset or a preset puts it aside.
   const current = draft && (broken || draft.for === value) ? draft.text : formatSetting(value);
-
-  // What was typed goes with the field, and with it what was wrong about it.
-  useEffect(() => () => setInvalid(field.key, null), [field.key, setInvalid]);
 
   const change = (text: string) => {
     const typed = parseNumber(text);
