@@ -354,7 +354,8 @@ describe('a hundred thousand rows', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('show their beginning within two seconds and never hold the page up', { timeout: 240_000 }, async () => {
+  // A shared processor runs slower at times, which only repetition tells from a page that does too much.
+  it('show their beginning within two seconds and never hold the page up', { timeout: 240_000, retry: 2 }, async () => {
     const { page } = studio;
     await page.evaluate(() => {
       const seen: { dropped: number; preview: number; done: number } = {
@@ -409,9 +410,8 @@ describe('a hundred thousand rows', () => {
       `100,000 rows: preview after ${Math.round(seen.preview - seen.dropped)} ms, read in ${Math.round(seen.done - seen.dropped)} ms, ${tasks.length} tasks above 50 ms by the clock, the longest work ${Math.max(0, ...tasks.map(({ work }) => work))} ms, heap of the page ${Math.round(heap / 1e6)} MB, all of its process ${resident} MB`,
     );
     expect(seen.preview - seen.dropped).toBeLessThan(2000);
-    // Where other programs crowd the machine, a task may take longer by the clock than it works: its work counts. Two
-    // cores that also draw the page (no GPU) make up to 59 ms of work in one task (measured).
-    expect(tasks.filter(({ work }) => work > 100)).toEqual([]);
+    // Where other programs crowd the machine, a task may take longer by the clock than it works: its work counts.
+    expect(tasks.filter(({ work }) => work > 50)).toEqual([]);
     expect(heap).toBeLessThan(60e6);
     if (resident !== null) expect(resident).toBeLessThan(1500);
   });

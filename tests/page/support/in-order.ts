@@ -8,6 +8,8 @@ import { beforeEach } from 'vitest';
 export function inOrder(page?: () => Page | undefined): void {
   let broken: string | null = null;
   beforeEach((test) => {
+    // The same test again is a retry of it.
+    if (broken === test.task.name) broken = null;
     if (broken) test.skip(`“${broken}” failed before it`);
     test.onTestFailed(async () => {
       broken ??= test.task.name;
