@@ -1,27 +1,7 @@
 // dQ of attention.wgsl. With P = exp(score - lse) and dS = P (dOut Vᵀ - delta):  dQ = scale dS K.
 // One workgroup makes one tile of queries of one head.
 //#include attention_tile
-
-@group(0) @binding(3) var<storage, read> d_out: array<vec4f>;
-@group(0) @binding(4) var<storage, read> lse: array<f32>;
-@group(0) @binding(5) var<storage, read> delta: array<f32>;
-@group(0) @binding(6) var<storage, read_write> d_qkv: array<vec4f>;
-
-fn load_d_out(row: u32, end: u32, column: u32) -> vec4f {
-  if (row >= end) { return vec4f(); }
-  return d_out[row * p.heads * WIDE + column];
-}
-
-fn stage_d_out_a(row0: u32, end: u32, column: u32, thread: u32) {
-  for (var i = thread; i < DK * TILE / 16u; i += THREADS) {
-    let kb = i % (DK / 4u);
-    let r = row0 + 4u * (i / (DK / 4u));
-    let c = column + kb;
-    let t = transpose(mat4x4f(
-      load_d_out(r, end, c), load_d_out(r + 1u, end, c), load_d_out(r + 2u, end, c), load_d_out(r + 3u, end, c)));
-    for (var j = 0u; j < 4u; j++) { a_tile[(4u * kb + j) * A_STRIDE + i / (DK / 4u)] = t[j]; }
-  }
-}
+//#include attention_gradient
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {

@@ -1,30 +1,7 @@
 // matmul.wgsl without workgroup memory, for adapters that compute on the CPU: there a barrier costs more than the loads
 // it saves. Same parameters, bindings and variants; a thread makes a 16 x 4 block.
-struct Params {
-  M: u32, N: u32, K: u32,
-  ldx: u32, x_offset: u32,
-  ldw: u32, w_offset: u32,
-  ldy: u32, y_offset: u32,
-  ldr: u32, r_offset: u32,
-  rank: u32, ldu: u32, u_offset: u32, ldv: u32, v_offset: u32,
-  alpha: f32, accumulate: u32, s_offset: u32,
-  nested_blocks: u32, nested_offset: f32, nested_first: u32,
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+//#include product
 //#include weight
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
-//#if LORA
-@group(0) @binding(5) var<storage, read> u: array<vec4f>;
-@group(0) @binding(6) var<storage, read> v: array<vec4f>;
-//#endif
-//#if RESIDUAL
-@group(0) @binding(7) var<storage, read> residual: array<vec4f>;
-//#endif
-//#if COLUMN_SCALE
-@group(0) @binding(8) var<storage, read> column_scale: array<vec4f>;
-//#endif
 
 // Rows of the block by columns: what four rows of A and a 4 x 4 block of B add.
 fn product(a: mat4x4f, b: mat4x4f) -> mat4x4f {

@@ -7,8 +7,10 @@
  * plus constants, which become `const NAME = VALUE;` lines at the top.
  */
 import accumulate from '../../shaders/lib/accumulate.wgsl?raw';
+import attentionGradient from '../../shaders/lib/attention_gradient.wgsl?raw';
 import attentionTile from '../../shaders/lib/attention_tile.wgsl?raw';
 import log1p from '../../shaders/lib/log1p.wgsl?raw';
+import product from '../../shaders/lib/product.wgsl?raw';
 import rawWeight from '../../shaders/lib/raw_weight.wgsl?raw';
 import reduce from '../../shaders/lib/reduce.wgsl?raw';
 import stage from '../../shaders/lib/stage.wgsl?raw';
@@ -16,7 +18,9 @@ import weight from '../../shaders/lib/weight.wgsl?raw';
 
 const INCLUDES: Record<string, string> = {
   accumulate,
+  attention_gradient: attentionGradient,
   attention_tile: attentionTile,
+  product,
   log1p,
   raw_weight: rawWeight,
   reduce,

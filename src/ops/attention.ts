@@ -56,7 +56,13 @@ const kernel = (profile: KernelProfile, kind: Kind, headDim: number): KernelSpec
         flags: [kind],
         constants: { TILE: profile.attentionTile, HEAD_DIM: headDim },
       }
-    : { name: `attention ${kind}`, source: SOURCES[kind], constants: constants(profile, headDim) };
+    : {
+        name: `attention ${kind}`,
+        source: SOURCES[kind],
+        // Which side of the score block the outputs' gradient is on.
+        flags: kind === 'BACKWARD_Q' ? ['OUT_ROWS'] : [],
+        constants: constants(profile, headDim),
+      };
 
 const params = (a: AttentionArgs) => ({
   heads: a.heads,

@@ -151,6 +151,7 @@ function partial(
     weight.columns % 64 === 0 &&
     product.wOffset % 64 === 0;
   if (!profile.direct) {
+    flags.push('SPLITS');
     if (tile.bk > 8) flags.push('K_GROUPS');
     if (tail) flags.push('K_TAIL');
     if (wide) flags.push('NF4_WIDE');

@@ -8,6 +8,8 @@ import type { HParams } from '../train/hparams';
 import type { EvalRecord, StepRecord } from '../train/records';
 import type { DataPreview, DataRequests, PromptChoice, Role, Split } from './protocol-data';
 
+/** What every setting is unless somebody says otherwise, and the modules that may carry an adapter. */
+export { DEFAULT_HPARAMS, TARGET_MODULES } from '../train/hparams';
 export type * from './protocol-data';
 export type { EvalRecord, HParams, StepRecord };
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { BASE_HPARAMS, MODULES, OPTIMIZERS, SCHEDULERS, TRUNCATIONS } from '../../src/app/settings/constants';
+import { OPTIMIZERS, SCHEDULERS, TRUNCATIONS } from '../../src/app/settings/constants';
 import { FIELDS, fieldByKey } from '../../src/app/settings/fields';
 import { SettingsFileError, settingsFromJson, settingsToJson } from '../../src/app/settings/json';
 import { PRESETS, presetById } from '../../src/app/settings/presets';
@@ -7,9 +7,7 @@ import { changedKeys, checkField, checkHParams, parseNumber } from '../../src/ap
 import * as engine from '../../src/train/hparams';
 
 describe('the page and the engine agree', () => {
-  it('on defaults and choices', () => {
-    expect(BASE_HPARAMS).toEqual(engine.DEFAULT_HPARAMS);
-    expect(MODULES).toEqual(engine.TARGET_MODULES);
+  it('on choices', () => {
     expect(SCHEDULERS.map(({ value }) => value)).toEqual(engine.LR_SCHEDULER_TYPES);
     expect([...TRUNCATIONS.map(({ value }) => value)].sort()).toEqual([...engine.TRUNCATIONS].sort());
     expect(OPTIMIZERS.map(({ value }) => value)).toEqual(engine.OPTIMIZERS);

@@ -107,12 +107,19 @@ describe('bad input', () => {
   });
 
   it('a settings value that is not allowed holds the run back, and says what is', async () => {
+    await studio.goTo('Settings');
+    const before = Number(await studio.page.getByLabel(/lora_r$/).inputValue());
     await studio.settings({ lora_r: 0 });
     await studio.page.getByText('This may be from 1 up to 512.').waitFor();
     await studio.goTo('Train');
     await studio.page.getByText('Some settings have to be mended').waitFor();
     expect(await studio.page.getByRole('button', { name: 'Start training' }).isDisabled()).toBe(true);
-    await studio.settings({ lora_r: 4 });
+    // It is still there to be mended, and the value that was good before is good again.
+    await studio.goTo('Settings');
+    const rank = studio.page.getByLabel(/lora_r$/);
+    expect(await rank.inputValue()).toBe('0');
+    expect(await rank.getAttribute('aria-invalid')).toBe('true');
+    await studio.settings({ lora_r: before });
     await studio.goTo('Train');
     await expect.poll(() => studio.page.getByRole('button', { name: 'Start training' }).isEnabled()).toBe(true);
   });

@@ -1,7 +1,7 @@
 /** Controls of settings that are more than a plain select or checkbox. */
 import { useState } from 'react';
+import { TARGET_MODULES } from '../../worker/protocol';
 import { formatSetting } from '../lib/format';
-import { MODULES } from '../settings/constants';
 import type { Field, NumberRule } from '../settings/fields';
 import { checkNumber, parseNumber } from '../settings/validate';
 import { useSettings } from '../store/settings';
@@ -12,6 +12,15 @@ interface Common {
   'aria-invalid'?: boolean;
 }
 
+interface Draft {
+  text: string;
+  /** The value it was typed for; null when it is no allowed number. */
+  for: number | null;
+}
+
+/** What was typed wrong, for as long as it is marked wrong: it is there again when the visitor comes back to it. */
+const wrong = new Map<Field['key'], string>();
+
 /**
  * A number as text, so that 8e-6 can be typed. The setting follows every keystroke that makes an allowed number; what
  * does not stays in the field, marked, and holds the run back.
@@ -20,16 +29,18 @@ export function NumberControl({ field, rule, ...common }: { field: Field; rule: 
   const value = useSettings((state) => state.hparams[field.key]) as number;
   const broken = useSettings((state) => field.key in state.invalid);
   const { set, setInvalid } = useSettings.getState();
-  const [draft, setDraft] = useState<{ text: string; for: number } | null>(null);
-  // A draft is good for the value it was typed over; a reset or a preset puts it aside.
-  const current = draft && (broken || draft.for === value) ? draft.text : formatSetting(value);
+  const [draft, setDraft] = useState<Draft | null>(() => ({ text: wrong.get(field.key) ?? '', for: null }));
+  // A draft is good for its value, a wrong one while it is marked; a reset or a preset puts both aside.
+  const current = draft && (draft.for === null ? broken : draft.for === value) ? draft.text : formatSetting(value);
 
   const change = (text: string) => {
     const typed = parseNumber(text);
     const problem = checkNumber(rule, typed);
-    setDraft({ text, for: problem ? value : typed });
-    if (problem) setInvalid(field.key, problem);
-    else set(field.key, typed);
+    setDraft({ text, for: problem ? null : typed });
+    if (problem) {
+      wrong.set(field.key, text);
+      setInvalid(field.key, problem);
+    } else set(field.key, typed);
   };
   return (
     <input
@@ -50,14 +61,14 @@ export function NumberControl({ field, rule, ...common }: { field: Field; rule: 
 export function ModulesControl({ label, describedBy }: { label: string; describedBy: string }) {
   const chosen = useSettings((state) => state.hparams.target_modules);
   const set = useSettings((state) => state.set);
-  const toggle = (name: (typeof MODULES)[number], on: boolean) =>
+  const toggle = (name: (typeof TARGET_MODULES)[number], on: boolean) =>
     set(
       'target_modules',
-      MODULES.filter((module) => (module === name ? on : chosen.includes(module))),
+      TARGET_MODULES.filter((module) => (module === name ? on : chosen.includes(module))),
     );
   return (
     <fieldset className="modules" aria-label={label} aria-describedby={describedBy}>
-      {MODULES.map((name) => (
+      {TARGET_MODULES.map((name) => (
         <label key={name} className={chosen.includes(name) ? 'module on' : 'module'}>
           <input
             type="checkbox"

@@ -1,5 +1,4 @@
-/** The choices of each setting that is a choice, with a word on each, and the values every preset starts from. */
-import type { HParams } from '../../worker/protocol';
+/** The choices of each setting that is a choice, with a word on each. */
 
 export interface Choice {
   value: string;
@@ -32,45 +31,3 @@ export const TRUNCATION_MODES: Choice[] = [
   { value: 'keep_end', label: 'keep_end: the last tokens' },
   { value: 'keep_start', label: 'keep_start: the first tokens' },
 ];
-
-/** The seven linear projections of a Llama layer, in PEFT's spelling: attention, then MLP. */
-export const MODULES = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
-
-/** What TRL, transformers and PEFT users would get, with LoRA on every projection. Presets change some of these. */
-export const BASE_HPARAMS: Readonly<HParams> = {
-  beta: 0.1,
-  nll_on_prompt: true,
-  max_length: 1024,
-  max_prompt_length: 512,
-  truncation_mode: 'keep_end',
-  truncation: 'classic',
-  bos_token_id: 'tokenizer',
-  eos_token_id: 'tokenizer',
-  pad_token_id: 'tokenizer',
-  learning_rate: 8e-6,
-  lr_scheduler_type: 'linear',
-  warmup_steps: 0,
-  num_train_epochs: 1,
-  max_steps: -1,
-  per_device_train_batch_size: 2,
-  per_device_eval_batch_size: 2,
-  gradient_accumulation_steps: 4,
-  max_grad_norm: 1,
-  optim: 'adamw_torch',
-  adam_beta1: 0.9,
-  adam_beta2: 0.999,
-  adam_epsilon: 1e-8,
-  weight_decay: 0,
-  seed: 42,
-  shuffle: true,
-  eval_steps: 0,
-  lora_r: 16,
-  lora_alpha: 32,
-  use_rslora: false,
-  use_dora: false,
-  lora_dropout: 0,
-  disable_dropout: true,
-  target_modules: [...MODULES],
-  init_seed: 0,
-  gradient_checkpointing: true,
-};

@@ -1,6 +1,5 @@
 /** Starting points for the settings. */
-import type { HParams } from '../../worker/protocol';
-import { BASE_HPARAMS } from './constants';
+import { DEFAULT_HPARAMS, type HParams } from '../../worker/protocol';
 
 export type PresetId = 'quick' | 'gentle' | 'standard' | 'strong';
 
@@ -19,7 +18,7 @@ const preset = (id: PresetId, title: string, about: string, facts: string, chang
   about,
   facts,
   // TRL's own rules cut answers short without a word; the command line keeps them as its default.
-  hparams: { ...BASE_HPARAMS, truncation: 'sane', target_modules: [...BASE_HPARAMS.target_modules], ...changes },
+  hparams: { ...DEFAULT_HPARAMS, truncation: 'sane', target_modules: [...DEFAULT_HPARAMS.target_modules], ...changes },
 });
 
 export const PRESETS: readonly Preset[] = [

@@ -1,7 +1,6 @@
 /** Checks of settings, each answer a sentence that says what is allowed. */
-import type { HParams } from '../../worker/protocol';
+import { type HParams, TARGET_MODULES } from '../../worker/protocol';
 import { formatSetting } from '../lib/format';
-import { MODULES } from './constants';
 import { FIELDS, type Field, type FieldKey, type NumberRule } from './fields';
 
 function rangeOf(rule: NumberRule): string {
@@ -49,8 +48,9 @@ export function checkField(field: Field, value: unknown): string | null {
         : `This may be ${field.choices.map((c) => c.value).join(', ')}.`;
     case 'modules': {
       if (!Array.isArray(value)) return 'This must be a list of module names.';
-      const unknown = value.find((name) => !(MODULES as readonly unknown[]).includes(name));
-      if (unknown !== undefined) return `There is no module “${String(unknown)}”; these are: ${MODULES.join(', ')}.`;
+      const unknown = value.find((name) => !(TARGET_MODULES as readonly unknown[]).includes(name));
+      if (unknown !== undefined)
+        return `There is no module “${String(unknown)}”; these are: ${TARGET_MODULES.join(', ')}.`;
       return value.length === 0 ? 'Choose at least one module.' : null;
     }
     case 'token':
