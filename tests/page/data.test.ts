@@ -12,6 +12,7 @@ import { launch, quiet, type TestBrowser, visit, type Watched } from './support/
 import { inOrder } from './support/in-order';
 import { jsonl, shortRows } from './support/rows';
 import { StudioPage } from './support/studio';
+import { longTasks } from './support/tasks';
 
 /** Set to keep pictures of the token view and the histogram. */
 const PICTURES = process.env.STUDIO_PICTURES;
@@ -84,30 +85,6 @@ async function residentMegabytes(): Promise<number | null> {
       }),
   );
   return Math.max(0, ...sizes) || null;
-}
-
-/** Tasks of the page's main thread that took more than 50 ms by the clock, with the milliseconds they worked. */
-function longTasks(trace: Buffer): { clock: number; work: number }[] {
-  type Event = {
-    name: string;
-    ph: string;
-    pid: number;
-    tid: number;
-    dur?: number;
-    tdur?: number;
-    args?: { name?: string };
-  };
-  const { traceEvents } = JSON.parse(trace.toString()) as { traceEvents: Event[] };
-  const main = new Set(
-    traceEvents
-      .filter(({ name, args }) => name === 'thread_name' && args?.name === 'CrRendererMain')
-      .map(({ pid, tid }) => `${pid} ${tid}`),
-  );
-  const tasks = traceEvents.filter(({ name, pid, tid }) => name === 'RunTask' && main.has(`${pid} ${tid}`));
-  if (tasks.length < 100) throw new Error(`the trace holds ${tasks.length} tasks only`);
-  return tasks
-    .filter(({ dur = 0 }) => dur > 50_000)
-    .map(({ dur = 0, tdur = dur }) => ({ clock: Math.round(dur / 1000), work: Math.round(tdur / 1000) }));
 }
 
 const zh = async () => gunzipSync(await fixture('tests/fixtures/data/preference/string_triples_zh.jsonl.gz'));
