@@ -39,6 +39,22 @@ function trainTile(label: string, values: number[], better: 'up' | 'down', perce
   };
 }
 
+/** A note whose parenthesis goes to the next line whole: "1.97e-3" may not part at its hyphen. */
+function Note({ text }: { text: string }) {
+  const [first, ...rest] = text.split(/ (?=\()/u);
+  return (
+    <>
+      {first}
+      {rest.map((part) => (
+        <span key={part}>
+          {' '}
+          <span className="whole">{part}</span>
+        </span>
+      ))}
+    </>
+  );
+}
+
 /** The four numbers to watch. Each is a mean over the last few steps; single steps jump about. */
 export function StatTiles({ version }: { version: number }) {
   const facts = useRun((state) => state.facts);
@@ -81,7 +97,7 @@ export function StatTiles({ version }: { version: number }) {
             <h2>{label}</h2>
             <p className="tile-value number">{value}</p>
             <p className={`tile-change number ${mood}`}>{change || ' '}</p>
-            <p className="fine number">{note || ' '}</p>
+            <p className="fine number">{note ? <Note text={note} /> : ' '}</p>
           </li>
         ))}
       </ul>
