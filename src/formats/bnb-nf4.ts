@@ -174,25 +174,36 @@ export function nf4Tensors(name: string, q: Nf4Quantized, shape: readonly number
     shape: size,
     bytes,
   });
+  const tensors = [u8('', q.packed, [q.packed.length, 1]), f32('.quant_map', NF4_CODE)];
+  if (q.nested) {
+    const { codes, absmax, map } = q.nested;
+    tensors.push(u8('.absmax', codes), f32('.nested_absmax', absmax), f32('.nested_quant_map', map));
+  } else tensors.push(f32('.absmax', q.absmax as Float32Array));
+  tensors.push(u8(NF4_STATE, quantState(q, shape, dtype)));
+  return tensors;
+}
+
+/** What bitsandbytes notes of a quantised weight, as the bytes of its JSON. `dtype` as for {@link nf4Tensors}. */
+export function quantState(
+  { blocksize, nested }: { blocksize: number; nested: Pick<NestedAbsmax, 'blocksize' | 'offset'> | null },
+  shape: readonly number[],
+  dtype: string,
+): Uint8Array {
   // Python's json.dumps puts a space after ':' and ','.
   const fields = [
     `"quant_type": "nf4"`,
-    `"blocksize": ${q.blocksize}`,
+    `"blocksize": ${blocksize}`,
     `"dtype": "${dtype}"`,
     `"shape": [${shape.join(', ')}]`,
   ];
-  const tensors = [u8('', q.packed, [q.packed.length, 1]), f32('.quant_map', NF4_CODE)];
-  if (q.nested) {
-    const { codes, absmax, map, blocksize, offset } = q.nested;
+  if (nested) {
     fields.push(
-      `"nested_blocksize": ${blocksize}`,
+      `"nested_blocksize": ${nested.blocksize}`,
       `"nested_dtype": "float32"`,
-      `"nested_offset": ${pythonFloat(offset)}`,
+      `"nested_offset": ${pythonFloat(nested.offset)}`,
     );
-    tensors.push(u8('.absmax', codes), f32('.nested_absmax', absmax), f32('.nested_quant_map', map));
-  } else tensors.push(f32('.absmax', q.absmax as Float32Array));
-  tensors.push(u8(NF4_STATE, new TextEncoder().encode(`{${fields.join(', ')}}`)));
-  return tensors;
+  }
+  return new TextEncoder().encode(`{${fields.join(', ')}}`);
 }
 
 /** A finite double as Python's repr writes it: shortest digits, exponent form below 1e-4 and from 1e16. */
