@@ -1,6 +1,7 @@
 /** A folder on disk as a model's files. */
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { asChatmlModel } from '../data/chatml-model';
 import type { ByteSource, ModelFiles } from '../formats/bytes';
 
 async function fileSource(path: string): Promise<ByteSource> {
@@ -36,4 +37,14 @@ export async function folderFiles(folder: string): Promise<ModelFiles> {
       return fileSource(join(folder, name));
     },
   };
+}
+
+export const CHATML_OPTION = '[--chatml reserved|add]';
+
+/** A model's folder, opened as one that knows ChatML when `chatml` says how. Throws RangeError for another word. */
+export async function modelFolder(folder: string, chatml?: string): Promise<ModelFiles> {
+  const files = await folderFiles(folder);
+  if (chatml === undefined) return files;
+  if (chatml !== 'reserved' && chatml !== 'add') throw new RangeError('--chatml is reserved or add');
+  return asChatmlModel(files, chatml);
 }

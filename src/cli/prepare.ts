@@ -20,12 +20,13 @@ import { resolveTokenIds } from '../data/tokenize';
 import { loadTokenizer } from '../data/tokenizer';
 import type { RowProblem, SourceRow } from '../data/types';
 import { DEFAULT_HPARAMS, type HParams } from '../train/hparams';
-import { folderFiles } from './node-files';
+import { folderFiles, modelFolder } from './node-files';
 
 const USAGE = `usage: npm run -s prepare -- --data FILE [--data FILE ...] --out ROWS.jsonl
   --model DIR            model folder; its chat template and tokenizer are used
   --schema AUTO          or the fields by name: prompt=q,chosen=good,rejected=bad[,input=...][,system=...]
   --prompt-format NAME   auto, ${PROMPT_FORMATS.join(', ')}
+  --chatml reserved|add  give the model ChatML's tokens, as setup_chat_format does
   --template FILE        Jinja template for the format custom
   --system TEXT          system turn for conversations without one
   --date YYYY-MM-DD      date for templates that write one
@@ -47,6 +48,7 @@ function options() {
         schema: { type: 'string', default: 'AUTO' },
         'prompt-format': { type: 'string', default: 'auto' },
         template: { type: 'string' },
+        chatml: { type: 'string' },
         system: { type: 'string' },
         date: { type: 'string' },
         config: { type: 'string' },
@@ -107,7 +109,7 @@ async function main(): Promise<void> {
   if (wanted === 'chat-template' && !args.model) throw new UsageError('--prompt-format chat-template needs --model.');
   if (wanted === 'custom' && !args.template) throw new UsageError('--prompt-format custom needs --template.');
   if (args.config && !args.model) throw new UsageError('--config needs --model.');
-  const tokenizer = args.model ? await loadTokenizer(await folderFiles(args.model)) : null;
+  const tokenizer = args.model ? await loadTokenizer(await modelFolder(args.model, args.chatml)) : null;
   const hparams: HParams | null = args.config
     ? { ...DEFAULT_HPARAMS, ...(JSON.parse(await readFile(args.config, 'utf8')) as Partial<HParams>) }
     : null;

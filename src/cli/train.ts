@@ -1,6 +1,6 @@
 /**
  * npm run -s train -- --model DIR --data ROWS.jsonl [--eval ROWS.jsonl] --config HPARAMS.json --out DIR
- *                     [--adapter-init FILE] [--merge] [--dtype F32|BF16|F16] [--max-steps N]
+ *                     [--adapter-init FILE] [--merge] [--dtype F32|BF16|F16] [--max-steps N] [--chatml reserved|add]
  *
  * The page's engine under Node. Rows {prompt, chosen, rejected} are used as they are (no template). Writes log.jsonl,
  * eval.jsonl, adapter_model.safetensors and adapter_config.json, with --merge a loadable merged/. Progress on standard
@@ -33,11 +33,11 @@ import { planTraining } from '../train/run-plan';
 import { Trainer } from '../train/trainer';
 import { dawn } from './dawn';
 import { FolderSink } from './folder-sink';
-import { folderFiles } from './node-files';
+import { CHATML_OPTION, folderFiles, modelFolder } from './node-files';
 
 const USAGE =
   'train: --model DIR --data ROWS.jsonl [--eval ROWS.jsonl] --config HPARAMS.json --out DIR ' +
-  '[--adapter-init FILE] [--merge] [--dtype F32|BF16|F16] [--max-steps N]';
+  `[--adapter-init FILE] [--merge] [--dtype F32|BF16|F16] [--max-steps N] ${CHATML_OPTION}`;
 
 const say = (text: string) => process.stderr.write(`${text}\n`);
 
@@ -51,6 +51,7 @@ function readArguments() {
     'adapter-init': { type: 'string' },
     merge: { type: 'boolean' },
     dtype: { type: 'string', default: 'F32' },
+    chatml: { type: 'string' },
     'max-steps': { type: 'string' },
   } as const;
   const { values } = parseArgs({ options });
@@ -80,7 +81,7 @@ async function main(): Promise<void> {
   const args = readArguments();
   const { hparams, nf4, unknown } = parseHParams(JSON.parse(await readFile(args.config, 'utf8')));
   if (unknown.length) say(`settings without effect here: ${unknown.join(', ')}`);
-  const files = await folderFiles(args.model);
+  const files = await modelFolder(args.model, args.chatml);
   const tokenizer = await loadTokenizer(files);
   const train = await readPairs(args.data, tokenizer, hparams);
   const evaluation = args.eval ? await readPairs(args.eval, tokenizer, hparams) : [];

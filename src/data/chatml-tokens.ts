@@ -11,6 +11,8 @@ export const CHATML_TEMPLATE =
   "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 const MARKS = ['<|im_start|>', '<|im_end|>'] as const;
+const RESERVED = /^<\|reserved_special_token_\d+\|>$/;
+const SPECIAL_MAP = 'special_tokens_map.json';
 
 export interface ChatmlTokens {
   /** The model's files with a changed tokenizer.json, tokenizer_config.json and chat_template.jinja. */
@@ -54,10 +56,18 @@ function specialToken(id: number, content: string): AddedToken {
   return { id, content, special: true, single_word: false, lstrip: false, rstrip: false, normalized: false };
 }
 
+/** How a tokenizer stands to ChatML: it has the marks, could rename reserved tokens, or needs new ones. */
+export type ChatmlSupport = 'known' | 'reserved' | 'add';
+
+export function chatmlSupport(specialTokens: readonly string[]): ChatmlSupport {
+  if (MARKS.every((mark) => specialTokens.includes(mark))) return 'known';
+  return specialTokens.filter((token) => RESERVED.test(token)).length >= MARKS.length ? 'reserved' : 'add';
+}
+
 /** Ids for the two marks: known ones, reserved ones that may be renamed, or new ones at the end. */
 function placeMarks(json: TokenizerJson, how: 'add' | 'reserved'): { id: number; isNew: boolean }[] {
   const added = json.added_tokens ?? [];
-  const reserved = added.filter((token) => /^<\|reserved_special_token_\d+\|>$/.test(token.content));
+  const reserved = added.filter((token) => RESERVED.test(token.content));
   let next = largestId(json) + 1;
   return MARKS.map((content) => {
     const known = added.find((token) => token.content === content);
@@ -112,12 +122,18 @@ export async function withChatmlTokens(files: ModelFiles, how: 'add' | 'reserved
     additional_special_tokens: [...MARKS],
     chat_template: CHATML_TEMPLATE,
   });
+  const texts: Record<string, string> = {
+    'tokenizer.json': JSON.stringify(json),
+    'tokenizer_config.json': JSON.stringify(config, null, 2),
+    'chat_template.jinja': CHATML_TEMPLATE,
+  };
+  if (files.names.includes(SPECIAL_MAP)) {
+    const map = await readJson<Config>(files, SPECIAL_MAP);
+    Object.assign(map, { bos_token: start, eos_token: end, pad_token: end, additional_special_tokens: [...MARKS] });
+    texts[SPECIAL_MAP] = JSON.stringify(map, null, 2);
+  }
   return {
-    files: overlay(files, {
-      'tokenizer.json': JSON.stringify(json),
-      'tokenizer_config.json': JSON.stringify(config, null, 2),
-      'chat_template.jinja': CHATML_TEMPLATE,
-    }),
+    files: overlay(files, texts),
     bosTokenId: tokens[0].id,
     eosTokenId: tokens[1].id,
     padTokenId: tokens[1].id,

@@ -57,41 +57,59 @@ class Seen {
   }
 }
 
-/** Finds repeated rows, contradictions and repeated prompts. */
-export function findDuplicates(rows: readonly SourceRow[]): Duplicates {
-  const keys = (row: SourceRow) => [promptKey(row), row.chosen, row.rejected] as const;
-  const same = (a: number, b: number) => {
-    const [x, y] = [keys(rows[a]), keys(rows[b])];
-    return x[0] === y[0] && x[1] === y[1] && x[2] === y[2];
-  };
-  const opposite = (a: number, b: number) => {
-    const [x, y] = [keys(rows[a]), keys(rows[b])];
-    return x[0] === y[0] && x[1] === y[2] && x[2] === y[1];
-  };
-  const seen = new Seen(same);
-  const mirrored = new Seen(opposite);
-  const byPrompt = new Map<number, number>();
-  const repeated: number[] = [];
-  const reversed: number[] = [];
-  rows.forEach((row, i) => {
-    const [prompt, chosen, rejected] = keys(row);
+const keys = (row: SourceRow) => [promptKey(row), row.chosen, row.rejected] as const;
+
+/** Finds repeated rows, contradictions and repeated prompts, row by row, so that a caller may pause in between. */
+export class DuplicateSearch {
+  readonly #rows: readonly SourceRow[];
+  readonly #seen: Seen;
+  readonly #mirrored: Seen;
+  readonly #byPrompt = new Map<number, number>();
+  readonly #repeated: number[] = [];
+  readonly #reversed: number[] = [];
+
+  constructor(rows: readonly SourceRow[]) {
+    this.#rows = rows;
+    const pair = (a: number, b: number) => [keys(rows[a]), keys(rows[b])];
+    this.#seen = new Seen((a, b) => {
+      const [x, y] = pair(a, b);
+      return x[0] === y[0] && x[1] === y[1] && x[2] === y[2];
+    });
+    this.#mirrored = new Seen((a, b) => {
+      const [x, y] = pair(a, b);
+      return x[0] === y[0] && x[1] === y[2] && x[2] === y[1];
+    });
+  }
+
+  /** Looks at row `i`; rows come in order. */
+  look(i: number): void {
+    const [prompt, chosen, rejected] = keys(this.#rows[i]);
     const text = [prompt, chosen, rejected].join(SEPARATOR);
-    if (seen.find(text, i) >= 0) repeated.push(i);
+    if (this.#seen.find(text, i) >= 0) this.#repeated.push(i);
     else {
-      if (mirrored.find(text, i) >= 0) reversed.push(i);
-      seen.add(text, i);
-      mirrored.add([prompt, rejected, chosen].join(SEPARATOR), i);
+      if (this.#mirrored.find(text, i) >= 0) this.#reversed.push(i);
+      this.#seen.add(text, i);
+      this.#mirrored.add([prompt, rejected, chosen].join(SEPARATOR), i);
     }
     const key = hash(prompt);
-    byPrompt.set(key, (byPrompt.get(key) ?? 0) + 1);
-  });
-  const shared = [...byPrompt.values()].filter((count) => count > 1);
-  return {
-    repeated,
-    reversed,
-    repeatedPrompts: shared.length,
-    rowsOfRepeatedPrompts: shared.reduce((sum, count) => sum + count, 0),
-  };
+    this.#byPrompt.set(key, (this.#byPrompt.get(key) ?? 0) + 1);
+  }
+
+  get result(): Duplicates {
+    const shared = [...this.#byPrompt.values()].filter((count) => count > 1);
+    return {
+      repeated: this.#repeated,
+      reversed: this.#reversed,
+      repeatedPrompts: shared.length,
+      rowsOfRepeatedPrompts: shared.reduce((sum, count) => sum + count, 0),
+    };
+  }
+}
+
+export function findDuplicates(rows: readonly SourceRow[]): Duplicates {
+  const search = new DuplicateSearch(rows);
+  for (let i = 0; i < rows.length; i++) search.look(i);
+  return search.result;
 }
 
 /** The rows without those at these indices. */

@@ -37,7 +37,7 @@ const MESSAGES: Record<WarningCode, string> = {
     'After the end mark of the template comes more text, so a second EOS is added behind it (as TRL does with ChatML).',
   'no-eos': 'No EOS token is set, so the model is never taught to stop. Set eos_token_id.',
   'marks-not-tokens':
-    'The marks of this prompt format are not tokens of this model; they would be trained as plain letters. Choose another format.',
+    'The marks of this prompt format are not tokens of this model; they would be trained as plain letters. Choose another format, or for ChatML open the model with its tokens.',
 };
 
 /** Prompts shorter than this turn up in answers by chance. */

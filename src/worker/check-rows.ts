@@ -1,5 +1,5 @@
 /** Looks through the rows of a set for what is likely to be a mistake, in slices. */
-import { findDuplicates } from '../data/duplicates';
+import { DuplicateSearch } from '../data/duplicates';
 import { type RenderSettings, renderRows } from '../data/render';
 import { promptKey } from '../data/split';
 import type { TokenIds } from '../data/tokenize';
@@ -90,9 +90,15 @@ export interface FoundDuplicates {
   rowsOfRepeatedPrompts: number;
 }
 
-/** Rows that are there twice, contradict an earlier one, or whose two answers are alike. */
-export function findRepeats(rows: readonly SourceRow[]): FoundDuplicates {
-  const { repeated, reversed, repeatedPrompts, rowsOfRepeatedPrompts } = findDuplicates(rows);
+/** Rows that are there twice, contradict an earlier one, or whose two answers are alike. Rejects with `cancelled`. */
+export async function findRepeats(rows: readonly SourceRow[], signal?: AbortSignal): Promise<FoundDuplicates> {
+  const search = new DuplicateSearch(rows);
+  const pause = new Pause(signal);
+  for (let i = 0; i < rows.length; i++) {
+    search.look(i);
+    if (pause.due) await pause.breathe();
+  }
+  const { repeated, reversed, repeatedPrompts, rowsOfRepeatedPrompts } = search.result;
   const alike = rows.filter(({ chosen, rejected }) => chosen.trim() === rejected.trim());
   const kinds: [DuplicateKind, SourceRow[]][] = [
     ['repeated', repeated.map((i) => rows[i])],

@@ -217,7 +217,7 @@ export class DataDesk {
       const settings = renderSettings(prompt, tokenizer, train);
       const onProgress = this.progress('checking');
       const warnings = await findWarnings([...train, ...held], settings, tokenizer, ids, { signal, onProgress });
-      const repeats = findRepeats(data.fileRows('train'));
+      const repeats = await findRepeats(data.fileRows('train'), signal);
       for (const { kind, rows } of [...warnings, ...repeats.found]) data.found.set(kind, rows);
       const { repeatedPrompts, rowsOfRepeatedPrompts } = repeats;
       const sides = [new Set(train), new Set(held)] as const;

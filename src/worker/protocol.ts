@@ -4,6 +4,8 @@
  * The page sends a `Request`; the worker answers each with exactly one `Response` of the same `id`, and in between
  * emits `WorkerEvent`s. Everything here is plain data that structured clone can carry.
  */
+import type { ChatmlTokenSource } from '../data/chatml-model';
+import type { ChatmlSupport } from '../data/chatml-tokens';
 import type { HParams } from '../train/hparams';
 import type { EvalRecord, StepRecord } from '../train/records';
 import type { DataPreview, DataRequests, PromptChoice, Role, Split } from './protocol-data';
@@ -11,7 +13,7 @@ import type { DataPreview, DataRequests, PromptChoice, Role, Split } from './pro
 /** What every setting is unless somebody says otherwise, and the modules that may carry an adapter. */
 export { DEFAULT_HPARAMS, TARGET_MODULES } from '../train/hparams';
 export type * from './protocol-data';
-export type { EvalRecord, HParams, StepRecord };
+export type { ChatmlSupport, ChatmlTokenSource, EvalRecord, HParams, StepRecord };
 
 // ---------------------------------------------------------------------------------------------- what is described
 
@@ -53,6 +55,10 @@ export interface ModelSummary {
   maxPositions: number;
   format: string;
   hasChatTemplate: boolean;
+  /** Whether ChatML's marks are tokens of this model, and if not, where they could come from. */
+  chatmlSupport: ChatmlSupport;
+  /** What was changed when it was opened, so that it knows ChatML. */
+  chatml?: ChatmlTokenSource;
   fromStorage: boolean;
   /** What an adapter can be merged into, the default first. */
   mergeBases: MergeBase[];
@@ -185,7 +191,8 @@ export interface Requests extends DataRequests {
    */
   init: { args: { baseUrl: string }; result: DeviceInfo };
   offers: { args: Record<string, never>; result: { models: ModelOffer[]; data: DataOffer[]; shapes: KnownShape[] } };
-  loadModel: { args: { id: string }; result: ModelSummary };
+  /** With `chatml` the model is opened with ChatML's tokens and template (see data/chatml-model.ts). */
+  loadModel: { args: { id: string; chatml?: ChatmlTokenSource }; result: ModelSummary };
   deleteModel: { args: { id: string }; result: ModelOffer[] };
   /** The memory of a run before anything is downloaded. `config` is the text of a config.json. */
   estimate: {

@@ -1,4 +1,6 @@
 /** The engine's side of the protocol: one handler a request, and the state they share. Knows no `self`. */
+import { asChatmlModel, type ChatmlTokenSource } from '../data/chatml-model';
+import { chatmlSupport } from '../data/chatml-tokens';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
 import { type Gpu, openGpu } from '../gpu/device';
 import { GpuError } from '../gpu/errors';
@@ -62,7 +64,7 @@ export class Studio {
     this.#host = host;
     this.#desk = new DataDesk({
       places: () => ({ dataUrl: `${this.#baseUrl}data/`, hubUrl: host.hubUrl ?? HUB }),
-      model: () => this.#loaded && { tokenizer: this.#loaded.tokenizer, id: this.#loaded.summary.id },
+      model: () => this.#loaded && { tokenizer: this.#loaded.tokenizer, id: tokenizerId(this.#loaded.summary) },
       emit: host.emit,
     });
     this.handlers = { ...this.#ownHandlers, ...this.#desk.handlers };
@@ -81,7 +83,7 @@ export class Studio {
       shapes: KNOWN_CONFIGS.map(({ id, title }) => ({ id, title })),
     }),
     estimate: async (args) => estimate(args, this.#gpu),
-    loadModel: ({ id }) => this.#loadModel(id),
+    loadModel: ({ id, chatml }) => this.#loadModel(id, chatml),
     deleteModel: async ({ id }) => {
       await deleteModel(this.#host.store, id);
       return this.#offers();
@@ -131,9 +133,9 @@ export class Studio {
     return response.ok ? ((await response.json()) as DataOffer[]) : [];
   }
 
-  async #loadModel(id: string): Promise<ModelSummary> {
+  async #loadModel(id: string, chatml?: ChatmlTokenSource): Promise<ModelSummary> {
     if (this.#run) throw new StateError('busy', 'A run is going on. Stop it before loading another model.');
-    if (this.#loaded?.summary.id === id) return this.#loaded.summary;
+    if (this.#loaded?.summary.id === id && this.#loaded.summary.chatml === chatml) return this.#loaded.summary;
     await this.#openGpu();
     const gpu = this.#gpu!;
     const source = { id, baseUrl: `${this.#baseUrl}models/${id}` };
@@ -141,7 +143,8 @@ export class Studio {
     const { record, fromStorage } = await ensureModel(store, source, {
       onProgress: (progress) => emit({ event: 'modelProgress', progress: { id, ...progress } }),
     });
-    const files = await openModel(store, source);
+    const stored = await openModel(store, source);
+    const files = chatml ? await asChatmlModel(stored, chatml) : stored;
     const tokenizer = await loadTokenizer(files);
     const started = performance.now();
     const open = await loadModel(gpu, files, (file, bytes, totalBytes) => {
@@ -165,6 +168,8 @@ export class Studio {
       maxPositions: config.maxPositions,
       format: about.format,
       hasChatTemplate: tokenizer.hasChatTemplate,
+      chatmlSupport: chatmlSupport(tokenizer.specialTokens),
+      chatml,
       fromStorage,
       mergeBases: [...open.weights.byName.values()].some((w) => w.format === 'NF4') ? ['trained', 'nf4'] : ['trained'],
     };
@@ -189,7 +194,7 @@ export class Studio {
     const { evalFraction, splitBy = 'prompt', prompt } = settings;
     data.setSplit({ fraction: evalFraction, by: splitBy, seed: hparams.seed });
     const onProgress = this.#desk.progress('tokenising');
-    const sets = await data.tokens(loaded.tokenizer, loaded.summary.id, hparams, prompt, onProgress);
+    const sets = await data.tokens(loaded.tokenizer, tokenizerId(loaded.summary), hparams, prompt, onProgress);
     const { gpu, config } = loaded.open;
     const tile = gpu.profile.attentionTile;
     const plan = planTraining(config, gpu.device.limits, tile, hparams, sets.train.pairs, sets.eval.pairs);
@@ -219,6 +224,9 @@ export class Studio {
     }
   }
 }
+
+/** Tells tokenizers apart: ChatML's tokens make another of a model's own. */
+const tokenizerId = ({ id, chatml }: ModelSummary): string => (chatml ? `${id} ${chatml}` : id);
 
 const idle: RunProgress = {
   state: 'idle',

@@ -83,15 +83,21 @@ describe('settings files', () => {
 
   it('come back as they went out', () => {
     const changed = { ...current, beta: 0.25, target_modules: ['q_proj' as const], eos_token_id: 7 };
-    const { hparams, unknown } = settingsFromJson(settingsToJson(changed), current);
+    const format = { format: 'custom', system: 'Be kind.', date: '2026-01-31', template: '{{ messages }}' } as const;
+    const { hparams, prompt, unknown } = settingsFromJson(settingsToJson(changed, format), current);
     expect(hparams).toEqual(changed);
+    expect(prompt).toEqual(format);
     expect(unknown).toEqual([]);
   });
 
   it('may name only some settings, and others that mean nothing here', () => {
-    const { hparams, read, unknown } = settingsFromJson('{"beta": 0.3, "attn_implementation": "eager"}', current);
+    const { hparams, prompt, read, unknown } = settingsFromJson(
+      '{"beta": 0.3, "attn_implementation": "eager"}',
+      current,
+    );
     expect(hparams).toEqual({ ...current, beta: 0.3 });
     expect(read).toEqual(['beta']);
+    expect(prompt).toBeNull();
     expect(unknown).toEqual(['attn_implementation']);
   });
 
@@ -102,6 +108,7 @@ describe('settings files', () => {
     ['{"lora_r": 0}', /lora_r is 0/],
     ['{"nothing": 1}', /names no setting/],
     ['{"use_dora": "yes"}', /use_dora/],
+    ['{"prompt": {"format": "morse"}}', /prompt format/],
   ])('%s is refused with the reason', (text, reason) => {
     expect(() => settingsFromJson(text, current)).toThrow(SettingsFileError);
     expect(() => settingsFromJson(text, current)).toThrow(reason);

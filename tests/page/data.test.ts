@@ -187,10 +187,17 @@ describe('the data step', () => {
     await region('Checks').getByText('Marks are plain letters').waitFor();
     await expect.poll(() => studio.step('Data').textContent()).toContain('ChatML');
     await region('Prompt format').getByLabel('System turn').fill('');
-    await format.selectOption('as-is');
     await pairPanel().getByRole('button', { name: 'Tokens', exact: true }).click();
-
     const chosen = side('Chosen');
+    const special = () => chosen.locator('.t-special').allTextContents();
+    await region('Prompt format').getByRole('button', { name: 'Add two tokens' }).click();
+    await region('Prompt format').getByText('This model knows ChatML now.').waitFor();
+    await region('Checks').getByText('Marks are plain letters').waitFor({ state: 'detached' });
+    await expect.poll(special).toEqual(['<|im_start|>', '<|im_end|>', '<|im_start|>', '<|im_end|>', '<|im_end|>']);
+    await picture('chatml');
+    await region('Prompt format').getByRole('button', { name: 'Take it back' }).click();
+    await region('Prompt format').getByRole('button', { name: 'Add two tokens' }).waitFor();
+    await format.selectOption('as-is');
     await expect.poll(() => chosen.locator('.t-odds').count()).toBeGreaterThan(20);
     expect(await chosen.locator('.t-special').first().textContent()).toBe('<s>');
     expect(await chosen.locator('.tok').last().textContent()).toBe('</s>');

@@ -4,6 +4,7 @@ import { useInspect } from '../store/inspect';
 import { useModels } from '../store/models';
 import { busyState, useRun } from '../store/run';
 import { useSettings } from '../store/settings';
+import { ChatmlPanel } from './ChatmlPanel';
 
 const START = `{% for message in messages %}{{ message.role }}: {{ message.content }}{{ eos_token }}
 {% endfor %}{% if add_generation_prompt %}assistant: {% endif %}`;
@@ -82,6 +83,7 @@ export function PromptCard() {
             {offer.about}
             {prompt.format === 'auto' && found ? ` Here: ${formatOffer(found).title.toLowerCase()}.` : ''}
           </p>
+          {(prompt.format === 'chatml' || model?.chatml) && model && <ChatmlPanel model={model} disabled={running} />}
         </div>
         {prompt.format === 'custom' && (
           <>

@@ -6,14 +6,21 @@ import { Button, FileButton } from './ui';
 
 async function importFile(file: File): Promise<void> {
   try {
-    const { hparams, read, unknown } = settingsFromJson(await file.text(), useSettings.getState().hparams);
-    useSettings.getState().replace(hparams);
+    const { hparams, prompt, read, unknown } = settingsFromJson(await file.text(), useSettings.getState().hparams);
+    const { replace, setPrompt } = useSettings.getState();
+    replace(hparams);
+    if (prompt) setPrompt(prompt);
     announce(`${read.length} settings read from ${file.name}.`);
     const rest = unknown.length ? ` These names mean nothing here and were left out: ${unknown.join(', ')}.` : '';
     notice('settings-imported', `${read.length} settings read from ${file.name}.${rest}`);
   } catch (cause) {
     reportError(cause);
   }
+}
+
+function exportFile(): void {
+  const { hparams, prompt } = useSettings.getState();
+  saveText(settingsToJson(hparams, prompt), 'hparams.json', 'application/json');
 }
 
 /** Settings in and out as JSON. */
@@ -26,10 +33,7 @@ export function SettingsFile() {
         icon="upload"
         onFile={(file) => void importFile(file)}
       />
-      <Button
-        icon="download"
-        onClick={() => saveText(settingsToJson(useSettings.getState().hparams), 'hparams.json', 'application/json')}
-      >
+      <Button icon="download" onClick={exportFile}>
         Export settings
       </Button>
     </>

@@ -1,12 +1,17 @@
 /** Settings as a JSON file, under the names of TRL, transformers and PEFT. */
-import type { HParams } from '../../worker/protocol';
+import type { HParams, PromptChoice } from '../../worker/protocol';
 import { FIELDS } from './fields';
+import { isPromptChoice } from './prompt';
 import { checkField } from './validate';
 
-export const settingsToJson = (hparams: HParams): string => `${JSON.stringify(hparams, null, 2)}\n`;
+/** The settings and, as `prompt`, how rows become text. */
+export const settingsToJson = (hparams: HParams, prompt: PromptChoice): string =>
+  `${JSON.stringify({ ...hparams, prompt }, null, 2)}\n`;
 
 export interface ImportedSettings {
   hparams: HParams;
+  /** The prompt format, where the file has one. */
+  prompt: PromptChoice | null;
   /** Names that were read. */
   read: string[];
   /** Names this page does not know; they were left out. */
@@ -49,12 +54,19 @@ export function settingsFromJson(text: string, current: HParams): ImportedSettin
     hparams[field.key] = values[field.key];
     read.push(field.key);
   }
-  if (read.length === 0)
+  const prompt = values.prompt ?? null;
+  if (prompt !== null && !isPromptChoice(prompt)) {
+    throw new SettingsFileError(
+      'prompt in this settings file is not a prompt format as “Export settings” writes it. Mend it, or take it out.',
+    );
+  }
+  if (read.length === 0 && prompt === null)
     throw new SettingsFileError('This file names no setting of a run. The names are those of TRL, e.g. learning_rate.');
   const known = new Set<string>(FIELDS.map((field) => field.key));
   return {
     hparams: hparams as unknown as HParams,
-    read,
-    unknown: Object.keys(values).filter((name) => !known.has(name)),
+    prompt,
+    read: prompt === null ? read : [...read, 'prompt'],
+    unknown: Object.keys(values).filter((name) => name !== 'prompt' && !known.has(name)),
   };
 }

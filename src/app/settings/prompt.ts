@@ -40,7 +40,7 @@ export const FORMATS: readonly FormatOffer[] = [
     title: 'ChatML',
     short: 'ChatML',
     about:
-      'The text of TRL’s setup_chat_format. No tokens are added: where the model does not know <|im_start|> and <|im_end|>, they are trained as plain letters, and a warning says so.',
+      'The text of TRL’s setup_chat_format. A model that does not know <|im_start|> and <|im_end|> can be opened with them.',
   },
   {
     value: 'alpaca',

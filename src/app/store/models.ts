@@ -1,6 +1,13 @@
 /** Models on offer, the one that is loaded, and the load under way. */
 import { create } from 'zustand';
-import type { DataOffer, KnownShape, ModelOffer, ModelProgress, ModelSummary } from '../../worker/protocol';
+import type {
+  ChatmlTokenSource,
+  DataOffer,
+  KnownShape,
+  ModelOffer,
+  ModelProgress,
+  ModelSummary,
+} from '../../worker/protocol';
 import { remember } from '../lib/memory';
 import { announce, reportError } from './alerts';
 import { engine } from './client';
@@ -43,12 +50,12 @@ export async function refreshOffers(): Promise<void> {
 }
 
 /** Loads a model, from storage where it is stored. The answer tells whether it is loaded now. */
-export async function loadModel(id: string): Promise<boolean> {
+export async function loadModel(id: string, chatml?: ChatmlTokenSource): Promise<boolean> {
   if (useModels.getState().loadingId) return false;
   if (!(await mayForgetRun('Loading a model'))) return false;
   useModels.setState({ loadingId: id, progress: null });
   try {
-    const model = await engine.request('loadModel', { id });
+    const model = await engine.request('loadModel', { id, chatml });
     forgetRun();
     useModels.setState({ model });
     const small = useModels.getState().offers.find((offer) => offer.id === id)?.fineOnCpu;
@@ -57,7 +64,7 @@ export async function loadModel(id: string): Promise<boolean> {
     announce(`${model.title} is loaded.`);
     return true;
   } catch (cause) {
-    reportError(cause, { label: 'Try again', run: () => void loadModel(id) });
+    reportError(cause, { label: 'Try again', run: () => void loadModel(id, chatml) });
     return false;
   } finally {
     useModels.setState({ loadingId: null, progress: null });

@@ -1,0 +1,39 @@
+/** Matrix products in every weight format and both directions: the square one, and those of Llama-3.2-1B. */
+import { type ProductCase, productError, productTimes, tileName } from '../products';
+import type { Section } from '../section';
+
+const FORMATS = ['F32', 'BF16', 'NF4'] as const;
+const DIRECTIONS = ['forward', 'backward'] as const;
+/** [out, in] of Llama-3.2-1B's linear layers. */
+const SHAPES = [
+  [2048, 2048],
+  [512, 2048],
+  [8192, 2048],
+  [2048, 8192],
+] as const;
+
+export const products: Section = async ({ gpu, bench, quick, print, show, report }) => {
+  const { profile } = gpu;
+  print(`tiles: ${tileName(profile.large)}; NF4 ${tileName(profile.largeNf4 ?? profile.large)}`);
+  const size = quick ? 2048 : 4096;
+  const own = [['', profile]] as const;
+  const errors: { name: string; error: number }[] = [];
+  for (const format of FORMATS) {
+    for (const direction of DIRECTIONS) {
+      const c: ProductCase = { direction, format, tokens: size, rows: size, columns: size };
+      const error = await productError(bench, { ...c, tokens: 256 }, profile);
+      errors.push({ name: `${direction} ${format}`, error });
+      if (!(error < 1e-5)) throw new Error(`${direction} ${format} is off by ${error} of the largest value`);
+      show(await productTimes(bench, 'square', [c], own));
+    }
+  }
+  for (const tokens of quick ? [1024] : [1024, 2048, 4096]) {
+    const cases = SHAPES.flatMap(([rows, columns]) =>
+      DIRECTIONS.map((direction): ProductCase => ({ direction, format: 'NF4', tokens, rows, columns })),
+    );
+    show(await productTimes(bench, 'Llama-3.2-1B', cases, own, 10));
+  }
+  const { large, largeNf4, tall, wide } = profile;
+  report.tiles = { large, largeNf4, tall, wide };
+  report.errors = errors;
+};

@@ -1,0 +1,25 @@
+/** Whole ORPO steps of a random Llama-3.2-1B-shaped model with NF4 weights. */
+import type { Section } from '../section';
+import { stepTime } from '../step';
+import { LLAMA_1B, randomModel } from '../synthetic';
+
+export const step: Section = async ({ gpu, quick, print, report }) => {
+  const model = await randomModel(gpu, LLAMA_1B, 'NF4', 'BF16');
+  const steps = [];
+  for (const prompt of [1, 512]) {
+    const r = await stepTime(model, { pairs: 2, length: 1024, prompt }, quick ? 2 : 6, true);
+    steps.push({ prompt, ...r });
+    const gib = ((r.weightBytes + r.runBytes) / 2 ** 30).toFixed(2);
+    print(
+      `step, 2 pairs x 2 x 1,024 tokens, ${prompt} shared: ${r.ms.toFixed(0)} ms, ` +
+        `${r.tokensPerSecond.toFixed(0)} tokens/s, ${gib} GiB, ${r.dispatches} dispatches`,
+    );
+    for (const k of r.kernels.slice(0, 20)) {
+      const tflops = (k.cost / k.ms / 1e9).toFixed(1);
+      print(`  ${k.name.padEnd(64)} ${String(k.dispatches).padStart(5)} ${k.ms.toFixed(2).padStart(9)} ms  ${tflops}`);
+    }
+  }
+  model.weightMemory.destroy();
+  model.cmd.destroy();
+  report.steps = steps;
+};
