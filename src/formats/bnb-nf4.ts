@@ -59,28 +59,39 @@ export function weightNames(checkpoint: Checkpoint): string[] {
   return checkpoint.names().filter((name) => !companions.has(name));
 }
 
-/** Refuses, by name, quantisations other than NF4. Throws {@link QuantizationError} `unsupported-quantization`. */
-export function assertReadableQuantization(checkpoint: Checkpoint): void {
-  const refuse = (what: string, tensor?: string): never => {
-    throw new QuantizationError(
-      'unsupported-quantization',
-      `${tensor ? `${tensor} is` : 'This model is'} quantised as ${what}. ` +
-        'Choose an unquantised model or one quantised to NF4 by bitsandbytes.',
-      tensor,
-    );
-  };
-  for (const name of checkpoint.names()) {
-    if (name.endsWith('.quant_state.bitsandbytes__fp4')) refuse('FP4 (bitsandbytes)', name.split('.quant_state')[0]);
-    if (name.endsWith('.SCB'))
-      refuse('8-bit integers (bitsandbytes LLM.int8)', `${name.slice(0, -'.SCB'.length)}.weight`);
-  }
-  const config = checkpoint.config.quantization_config as Record<string, unknown> | null | undefined;
-  if (!config) return;
-  const method = config.quant_method ?? 'bitsandbytes';
-  if (method !== 'bitsandbytes') refuse(String(method));
-  if (config.load_in_8bit) refuse('8-bit integers (bitsandbytes LLM.int8)');
-  if (config.bnb_4bit_quant_type === 'fp4') refuse('FP4 (bitsandbytes)');
+/**
+ * Refuses, by name, quantisations other than NF4 as far as a config.json tells: before anything else is fetched. Throws
+ * {@link QuantizationError} `unsupported-quantization`.
+ */
+export function assertReadableQuantizationConfig(config: Readonly<Record<string, unknown>>): void {
+  const quantization = config.quantization_config as Record<string, unknown> | null | undefined;
+  if (!quantization) return;
+  const method = quantization.quant_method ?? 'bitsandbytes';
+  if (method !== 'bitsandbytes') throw unsupported(String(method));
+  if (quantization.load_in_8bit) throw unsupported('8-bit integers (bitsandbytes LLM.int8)');
+  if (quantization.bnb_4bit_quant_type === 'fp4') throw unsupported('FP4 (bitsandbytes)');
 }
+
+/** The same of a checkpoint, from its tensors as well. */
+export function assertReadableQuantization(checkpoint: Checkpoint): void {
+  for (const name of checkpoint.names()) {
+    if (name.endsWith('.quant_state.bitsandbytes__fp4')) {
+      throw unsupported('FP4 (bitsandbytes)', name.split('.quant_state')[0]);
+    }
+    if (name.endsWith('.SCB')) {
+      throw unsupported('8-bit integers (bitsandbytes LLM.int8)', `${name.slice(0, -'.SCB'.length)}.weight`);
+    }
+  }
+  assertReadableQuantizationConfig(checkpoint.config);
+}
+
+const unsupported = (what: string, tensor?: string) =>
+  new QuantizationError(
+    'unsupported-quantization',
+    `${tensor ? `${tensor} is` : 'This model is'} quantised as ${what}. ` +
+      'Choose an unquantised model or one quantised to NF4 by bitsandbytes.',
+    tensor,
+  );
 
 /** The state of a quantised weight. Throws {@link QuantizationError} or {@link import('./checkpoint').CheckpointError}. */
 export async function nf4State(checkpoint: Checkpoint, name: string): Promise<Nf4State> {

@@ -31,10 +31,20 @@ export class ConfigError extends Error {
 
 type Json = Record<string, unknown>;
 
+const SUPPORTED = 'Llama and models of its architecture (SmolLM2, TinyLlama, Mistral without sliding window) are';
+
 function number(config: Json, key: string, fallback?: number): number {
   const value = config[key] ?? fallback;
   if (typeof value !== 'number' || !Number.isFinite(value)) {
     throw new ConfigError(`config.json has no usable ${key}.`);
+  }
+  return value;
+}
+
+function count(config: Json, key: string, fallback?: number): number {
+  const value = number(config, key, fallback);
+  if (!Number.isSafeInteger(value) || value < 1) {
+    throw new ConfigError(`config.json: ${key} is ${value}; it must be a whole number of at least 1.`);
   }
   return value;
 }
@@ -46,39 +56,74 @@ function parseRope(config: Json, maxPositions: number): RopeConfig {
   if (type !== 'default' && type !== 'linear' && type !== 'llama3') {
     throw new ConfigError(`RoPE scaling "${type}" is not supported; default, linear and llama3 are.`);
   }
+  const share = scaling.partial_rotary_factor ?? config.partial_rotary_factor ?? 1;
+  if (share !== 1) {
+    throw new ConfigError(`RoPE on a part of each head (partial_rotary_factor ${share}) is not supported.`);
+  }
+  if (config.rope_interleaved === true) throw new ConfigError('Interleaved RoPE (rope_interleaved) is not supported.');
   return {
-    theta: number(scaling, 'rope_theta', typeof config.rope_theta === 'number' ? config.rope_theta : 10000),
+    theta: number(scaling, 'rope_theta', number(config, 'rope_theta', 10000)),
     type,
     factor: type === 'default' ? 1 : number(scaling, 'factor'),
     lowFreqFactor: type === 'llama3' ? number(scaling, 'low_freq_factor') : 1,
     highFreqFactor: type === 'llama3' ? number(scaling, 'high_freq_factor') : 1,
-    originalMaxPositions: type === 'llama3' ? number(scaling, 'original_max_position_embeddings') : maxPositions,
+    originalMaxPositions: type === 'llama3' ? count(scaling, 'original_max_position_embeddings') : maxPositions,
   };
 }
 
-/** @throws ConfigError naming what is not supported or missing */
+/** Refuses, by name, what is another architecture or another use of this one. */
+function checkArchitecture(config: Json): void {
+  const { model_type: type, architectures } = config;
+  const classes = Array.isArray(architectures) ? architectures.map(String) : [];
+  if (type !== 'llama' && type !== 'mistral') {
+    const name = typeof type === 'string' ? type : classes[0];
+    throw new ConfigError(
+      name
+        ? `This is a ${name} model, which is not supported. ${SUPPORTED}.`
+        : `config.json does not say what model this is (model_type). ${SUPPORTED} supported.`,
+    );
+  }
+  // Where a mistral config does not say, its class has a window of 4096.
+  if (type === 'mistral' && config.sliding_window !== null) {
+    throw new ConfigError(
+      `This is a mistral model with a sliding window (of ${String(config.sliding_window ?? 4096)} tokens), which is not ` +
+        'supported. Mistral without one is: Mistral-7B-v0.2 and later.',
+    );
+  }
+  if (classes.length && !classes.some((name) => name.endsWith('ForCausalLM'))) {
+    throw new ConfigError(`This is a ${classes[0]}, not a model that writes text. ${SUPPORTED} supported.`);
+  }
+  const act = config.hidden_act ?? 'silu';
+  if (act !== 'silu' && act !== 'swish') {
+    throw new ConfigError(`Activation ${String(act)} is not supported; silu is.`);
+  }
+  for (const key of ['attention_bias', 'mlp_bias']) {
+    if (config[key] === true) {
+      throw new ConfigError(`Projections with biases (${key} true) are not supported; those without are.`);
+    }
+  }
+}
+
+/**
+ * The architecture that a config.json describes. What may be absent or null has the default of transformers' own config
+ * class: key-value heads as many as heads, heads of hidden_size / heads values, a head that is not tied, and so on.
+ *
+ * @throws ConfigError naming what is not supported or missing
+ */
 export function parseConfig(config: Json): LlamaConfig {
-  const type = config.model_type;
-  const windowed = config.sliding_window !== null && config.sliding_window !== undefined;
-  if (type !== 'llama' && !(type === 'mistral' && !windowed)) {
-    throw new ConfigError(`This is a ${String(type)} model; Llama (and Mistral without sliding window) is supported.`);
-  }
-  if (config.hidden_act !== undefined && config.hidden_act !== 'silu') {
-    throw new ConfigError(`Activation ${String(config.hidden_act)} is not supported; silu is.`);
-  }
-  if (config.attention_bias === true || config.mlp_bias === true) {
-    throw new ConfigError('Projections with biases are not supported.');
-  }
-  const hiddenSize = number(config, 'hidden_size');
-  const heads = number(config, 'num_attention_heads');
-  const kvHeads = number(config, 'num_key_value_heads', heads);
-  const headDim = number(config, 'head_dim', hiddenSize / heads);
-  const maxPositions = number(config, 'max_position_embeddings', 2048);
+  checkArchitecture(config);
+  const hiddenSize = count(config, 'hidden_size');
+  const heads = count(config, 'num_attention_heads');
+  // Mistral's config class has a default of its own for what is absent, not for null.
+  const eight = config.model_type === 'mistral' && config.num_key_value_heads === undefined;
+  const kvHeads = count(config, 'num_key_value_heads', eight ? 8 : heads);
+  const headDim = count(config, 'head_dim', hiddenSize / heads);
+  const maxPositions = count(config, 'max_position_embeddings', 2048);
   const parsed: LlamaConfig = {
-    vocabSize: number(config, 'vocab_size'),
+    vocabSize: count(config, 'vocab_size'),
     hiddenSize,
-    intermediateSize: number(config, 'intermediate_size'),
-    layers: number(config, 'num_hidden_layers'),
+    intermediateSize: count(config, 'intermediate_size'),
+    layers: count(config, 'num_hidden_layers'),
     heads,
     kvHeads,
     headDim,

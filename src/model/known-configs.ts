@@ -1,4 +1,4 @@
-/** Shapes of published Llama-3 models (spec section 8), for planning before anything is downloaded. */
+/** Shapes of published Llama-3 models and others of the architecture, for planning before anything is downloaded. */
 import type { LlamaConfig, RopeConfig } from './config';
 
 export interface KnownConfig {
@@ -28,6 +28,14 @@ const llama3 = {
   kvHeads: 8,
   maxPositions: 131072,
   rmsNormEps: 1e-5,
+};
+
+const smolLm2 = {
+  vocabSize: 49152,
+  maxPositions: 8192,
+  rmsNormEps: 1e-5,
+  tieWordEmbeddings: true,
+  rope: { ...plain, theta: 100000 },
 };
 
 export const KNOWN_CONFIGS: readonly KnownConfig[] = [
@@ -86,6 +94,63 @@ export const KNOWN_CONFIGS: readonly KnownConfig[] = [
       headDim: 128,
       tieWordEmbeddings: false,
       rope: plain,
+    },
+  },
+  {
+    id: 'smollm2-135m',
+    title: 'SmolLM2 135M',
+    config: {
+      ...smolLm2,
+      hiddenSize: 576,
+      intermediateSize: 1536,
+      layers: 30,
+      heads: 9,
+      kvHeads: 3,
+      headDim: 64,
+    },
+  },
+  {
+    id: 'smollm2-360m',
+    title: 'SmolLM2 360M',
+    config: {
+      ...smolLm2,
+      hiddenSize: 960,
+      intermediateSize: 2560,
+      layers: 32,
+      heads: 15,
+      kvHeads: 5,
+      headDim: 64,
+    },
+  },
+  {
+    id: 'smollm2-1.7b',
+    title: 'SmolLM2 1.7B',
+    config: {
+      ...smolLm2,
+      hiddenSize: 2048,
+      intermediateSize: 8192,
+      layers: 24,
+      heads: 32,
+      kvHeads: 32,
+      headDim: 64,
+      rope: { ...plain, theta: 130000 },
+    },
+  },
+  {
+    id: 'tinyllama-1.1b',
+    title: 'TinyLlama 1.1B',
+    config: {
+      vocabSize: 32000,
+      maxPositions: 2048,
+      rmsNormEps: 1e-5,
+      tieWordEmbeddings: false,
+      rope: { ...plain, theta: 10000, originalMaxPositions: 2048 },
+      hiddenSize: 2048,
+      intermediateSize: 5632,
+      layers: 22,
+      heads: 32,
+      kvHeads: 4,
+      headDim: 64,
     },
   },
 ];

@@ -21,6 +21,7 @@ import {
 } from './plan';
 import { Nf4Quantizer, type Nf4Scales, QUANTIZE_DEFAULTS, type QuantizeOptions, quantizes } from './quantize';
 
+const HEAD = 'lm_head.weight';
 const PIECE = 4 * 2 ** 20;
 
 export type LoadProgress = (tensor: string, bytes: number, totalBytes: number) => void;
@@ -45,7 +46,13 @@ export function checkpointTables(
   options: WeightOptions = {},
 ): WeightTable[] {
   assertReadableQuantization(checkpoint);
-  const { vocabSize, hiddenSize } = config;
+  const { vocabSize, hiddenSize, tieWordEmbeddings } = config;
+  if (!tieWordEmbeddings && !checkpoint.has(HEAD)) {
+    throw new ConfigError(
+      `The model has no tensor ${HEAD}, and its config.json does not say that the head shares the embedding. If the ` +
+        'model was made so, set tie_word_embeddings to true there; else get all of its files again.',
+    );
+  }
   if (storedFormat(checkpoint, EMBEDDING) !== 'NF4') checkpoint.expect(EMBEDDING, [vocabSize, hiddenSize]);
   return weightTables(config, (name) => storedFormat(checkpoint, name, options)).map((table) => {
     if (!isNf4(checkpoint, table.name)) {
@@ -94,7 +101,7 @@ export class Weights {
   }
 
   get head(): Weight {
-    return this.tied ? this.embedding : this.get('lm_head.weight');
+    return this.tied ? this.embedding : this.get(HEAD);
   }
 }
 

@@ -72,15 +72,30 @@ describe('parseConfig', () => {
   });
 
   test.each([
-    [{ model_type: 'gpt2' }, /gpt2/],
-    [{ model_type: 'mistral', sliding_window: 4096 }, /sliding window/],
+    [{ model_type: 'gpt2' }, /This is a gpt2 model, which is not supported\. Llama and models of its architecture/],
+    [{ model_type: undefined, architectures: ['BloomForCausalLM'] }, /This is a BloomForCausalLM model/],
+    [{ model_type: undefined, architectures: undefined }, /does not say what model this is/],
+    [{ architectures: ['LlamaForSequenceClassification'] }, /LlamaForSequenceClassification, not a model that writes/],
+    [{ model_type: 'smollm3' }, /This is a smollm3 model/],
+    [{ model_type: 'mistral', sliding_window: 4096 }, /mistral model with a sliding window \(of 4096 tokens\)/],
+    [{ model_type: 'mistral' }, /mistral model with a sliding window \(of 4096 tokens\).*Mistral-7B-v0.2 and later/],
     [{ hidden_act: 'gelu' }, /gelu/],
-    [{ attention_bias: true }, /biases/],
-    [{ mlp_bias: true }, /biases/],
-    [{ rope_scaling: { rope_type: 'yarn', factor: 4 } }, /yarn/],
+    [{ attention_bias: true }, /biases \(attention_bias true\)/],
+    [{ mlp_bias: true }, /biases \(mlp_bias true\)/],
+    [{ rope_scaling: { rope_type: 'yarn', factor: 4 } }, /yarn.*default, linear and llama3 are/],
+    [{ rope_scaling: { type: 'dynamic', factor: 4 } }, /dynamic/],
+    [{ rope_parameters: { rope_type: 'longrope', rope_theta: 1e4 } }, /longrope/],
     [{ rope_scaling: { rope_type: 'llama3', factor: 4 } }, /low_freq_factor/],
+    [{ rope_theta: '500000' }, /no usable rope_theta/],
+    [
+      { rope_parameters: { rope_type: 'default', rope_theta: 1e4, partial_rotary_factor: 0.5 } },
+      /partial_rotary_factor/,
+    ],
+    [{ rope_interleaved: true }, /Interleaved RoPE/],
     [{ vocab_size: undefined }, /vocab_size/],
     [{ hidden_size: 'large' }, /hidden_size/],
+    [{ num_hidden_layers: 0 }, /num_hidden_layers is 0; it must be a whole number/],
+    [{ head_dim: null, num_attention_heads: 24 }, /head_dim is 85\.3/],
     [{ num_key_value_heads: 5 }, /32 heads cannot share 5/],
     [{ intermediate_size: 8190 }, /intermediateSize 8190 is not a multiple of 4/],
   ])('%j is refused by name', (change, message) => {
@@ -88,9 +103,77 @@ describe('parseConfig', () => {
     expect(parse).toThrow(ConfigError);
     expect(parse).toThrow(message);
   });
+});
 
-  test('Mistral without a sliding window is a Llama', () => {
-    expect(parseConfig({ ...LLAMA_8B, model_type: 'mistral', sliding_window: null }).layers).toBe(32);
+// As their repositories have them, without what the engine does not read.
+describe('other models of the architecture', () => {
+  const common = { architectures: ['LlamaForCausalLM'], model_type: 'llama', hidden_act: 'silu', rope_scaling: null };
+
+  test('Mistral without a sliding window', () => {
+    const mistral = {
+      architectures: ['MistralForCausalLM'],
+      attention_dropout: 0,
+      hidden_act: 'silu',
+      hidden_size: 4096,
+      intermediate_size: 14336,
+      max_position_embeddings: 32768,
+      model_type: 'mistral',
+      num_attention_heads: 32,
+      num_hidden_layers: 32,
+      num_key_value_heads: 8,
+      rms_norm_eps: 1e-5,
+      rope_theta: 1000000,
+      sliding_window: null,
+      tie_word_embeddings: false,
+      torch_dtype: 'bfloat16',
+      vocab_size: 32768,
+    };
+    const parsed = parseConfig(mistral);
+    expect(parameterCount(parsed)).toBe(7_248_023_552);
+    expect(parsed).toMatchObject({ headDim: 128, rope: { theta: 1e6, type: 'default' }, tieWordEmbeddings: false });
+    const { num_key_value_heads, ...unsaid } = mistral;
+    expect(parseConfig(unsaid).kvHeads).toBe(8);
+    expect(parseConfig({ ...unsaid, num_key_value_heads: null }).kvHeads).toBe(32);
+  });
+
+  test('SmolLM2-135M: a tied head, nine heads', () => {
+    const parsed = parseConfig({
+      ...common,
+      attention_bias: false,
+      hidden_size: 576,
+      intermediate_size: 1536,
+      is_llama_config: true,
+      max_position_embeddings: 8192,
+      num_attention_heads: 9,
+      num_hidden_layers: 30,
+      num_key_value_heads: 3,
+      rms_norm_eps: 1e-5,
+      rope_interleaved: false,
+      rope_theta: 100000,
+      tie_word_embeddings: true,
+      vocab_size: 49152,
+    });
+    expect(parameterCount(parsed)).toBe(134_515_008);
+    expect(parsed).toMatchObject({ headDim: 64, kvHeads: 3, tieWordEmbeddings: true, rope: { theta: 1e5 } });
+  });
+
+  test('TinyLlama-1.1B: neither head_dim nor rope_theta nor biases stated', () => {
+    const parsed = parseConfig({
+      ...common,
+      hidden_size: 2048,
+      intermediate_size: 5632,
+      max_position_embeddings: 2048,
+      num_attention_heads: 32,
+      num_hidden_layers: 22,
+      num_key_value_heads: 4,
+      pretraining_tp: 1,
+      rms_norm_eps: 1e-5,
+      tie_word_embeddings: false,
+      torch_dtype: 'float32',
+      vocab_size: 32000,
+    });
+    expect(parameterCount(parsed)).toBe(1_100_048_384);
+    expect(parsed).toMatchObject({ headDim: 64, kvHeads: 4, rope: { theta: 10000, type: 'default' } });
   });
 });
 
