@@ -1,8 +1,11 @@
-import { Sha256 } from '../storage/sha256';
-import { CHUNK_BYTES, chunkCount, chunkLength, type ModelStore, StorageError, type StoredFile } from '../storage/store';
+/** One file of a model, brought wholly into storage over several connections at once. */
+import { chunkCount, chunkLength, type ModelStore, StorageError, type StoredFile } from '../storage/store';
+import { statedDigest } from './digest';
 import { HubError } from './errors';
+import { HashFront } from './front';
 import type { ProgressMeter } from './progress';
-import { get, type NetworkOptions, TransientError, withRetries } from './request';
+import type { NetworkOptions } from './request';
+import { fetchChunks, type HostRanges, NoRanges, OtherFile } from './transfer';
 
 export interface FileJob {
   store: ModelStore;
@@ -13,25 +16,29 @@ export interface FileJob {
   network: NetworkOptions;
 }
 
+/** Connections at a time. */
+const CONNECTIONS = 4;
+/** Chunks that one request asks for: at least 16 MiB, which is worth a connection, and at most 64 MiB. */
+const [LEAST_SPAN, MOST_SPAN] = [4, 16];
 /** How often a file is fetched anew because its bytes were wrong, before giving up. */
 const REFETCHES = 2;
 
 /**
- * Brings one file wholly into storage: chunks that are there and sound are kept, the others fetched. Resolves only when the
- * SHA-256 of all bytes is the stated one; wrong bytes are deleted and fetched anew, at most twice, then
+ * Brings one file wholly into storage: chunks that are there and sound are kept, the others fetched. Resolves only when
+ * its bytes have the stated hash, where one is stated; wrong bytes are deleted and fetched anew, at most twice, then
  * {@link HubError} `wrong-bytes`.
  */
 export async function fetchFile(job: FileJob): Promise<void> {
   const { store, modelId, file, url, meter } = job;
-  meter.start(file.name);
+  meter.start(file);
   for (let refetches = 0; ; refetches++) {
-    let problem: string;
+    let problem: string | null;
     try {
-      const found = await fetchOnce(job);
-      if (found === file.sha256) return;
-      problem = `its SHA-256 is ${found}, not ${file.sha256}`;
+      problem = await fetchOnce(job);
+      if (problem === null) return;
     } catch (error) {
-      if (!(error instanceof WrongLength)) throw error;
+      if (!(error instanceof OtherFile)) throw error;
+      if (error.replaced) throw replaced(url, file.name);
       problem = error.message;
     }
     meter.restart();
@@ -47,35 +54,96 @@ export async function fetchFile(job: FileJob): Promise<void> {
   }
 }
 
-/** The file on the host has another length than stated. */
-class WrongLength extends Error {}
+const replaced = (url: string, file: string) =>
+  new HubError(
+    'file-changed',
+    `${url} was replaced on the server while it was fetched. Load the model again: changed files start afresh.`,
+    { file },
+  );
 
-/** One pass over the file, chunk by chunk; returns the SHA-256 of all its bytes. */
-async function fetchOnce(job: FileJob): Promise<string> {
+type Span = readonly [first: number, end: number];
+
+/** One pass over the file; returns what is wrong with its bytes, or null. */
+async function fetchOnce(job: FileJob): Promise<string | null> {
   const { store, modelId, file, meter, network } = job;
-  const sha = new Sha256();
-  const present = new Set((await store.chunks(modelId, file.name)).map((chunk) => chunk.index));
   const chunks = chunkCount(file.size);
-  for (let index = 0; index < chunks; ) {
+  const stored = new Set((await store.chunks(modelId, file.name)).map(({ index }) => index));
+  for (const index of stored) meter.found(chunkLength(file.size, index));
+  const digest = statedDigest(file);
+  const front =
+    digest &&
+    new HashFront({
+      digest,
+      chunks,
+      stored,
+      read: async (index) => {
+        network.signal?.throwIfAborted();
+        return soundChunk(store, modelId, file, index);
+      },
+      hashed: (bytes) => {
+        if (stored.size === chunks) meter.checked(bytes);
+      },
+    });
+  front?.advance();
+  let missing = spansOf(chunks, stored);
+  for (;;) {
     network.signal?.throwIfAborted();
-    if (present.has(index)) {
-      const bytes = await soundChunk(store, modelId, file, index);
-      if (bytes) {
-        sha.update(bytes);
-        meter.found(bytes.length);
-        index++;
-        continue;
-      }
+    await fetchSpans(job, missing, async (bytes, index) => {
+      if (stored.has(index)) return meter.dropped(bytes.length); // came again with the whole file
+      await store.writeChunk(modelId, file.name, index, bytes);
+      stored.add(index);
+      front?.offer(bytes, index);
+    });
+    const wanted = (await front?.settle()) ?? null;
+    if (wanted === null) return digest?.problem() ?? null;
+    // It was stored, and is lost or changed.
+    stored.delete(wanted);
+    meter.dropped(chunkLength(file.size, wanted));
+    missing = [[wanted, wanted + 1]];
+  }
+}
+
+/** Runs of chunks that are not stored, cut so that all connections have work and none has too much at a time. */
+function spansOf(chunks: number, stored: ReadonlySet<number>): Span[] {
+  const most = Math.min(MOST_SPAN, Math.max(LEAST_SPAN, Math.ceil((chunks - stored.size) / CONNECTIONS)));
+  const spans: Span[] = [];
+  for (let index = 0; index < chunks; ) {
+    if (stored.has(index)) {
+      index++;
+      continue;
     }
     let end = index + 1;
-    while (end < chunks && !present.has(end)) end++;
-    await fetchChunks(job, index, end, async (bytes, at) => {
-      await store.writeChunk(modelId, file.name, at, bytes);
-      sha.update(bytes);
-    });
+    while (end < chunks && end - index < most && !stored.has(end)) end++;
+    spans.push([index, end]);
     index = end;
   }
-  return sha.digest();
+  return spans;
+}
+
+type Take = (bytes: Uint8Array, index: number) => Promise<void>;
+
+/** Fetches spans over several connections; a failure of one ends the others. */
+async function fetchSpans({ file, url, meter, network }: FileJob, spans: Span[], take: Take): Promise<void> {
+  const stop = new AbortController();
+  const signal = network.signal ? AbortSignal.any([network.signal, stop.signal]) : stop.signal;
+  const host: HostRanges = { ranges: 'unknown' };
+  const transfer = { file, url, meter, network: { ...network, signal }, host };
+  const waiting = [...spans];
+  const one = async () => {
+    for (let span = waiting.shift(); span; span = waiting.shift()) {
+      await fetchChunks(transfer, ...span, take, { onlyRanges: spans.length > 1 });
+    }
+  };
+  const lanes = Array.from({ length: Math.min(CONNECTIONS, spans.length) }, one);
+  try {
+    await Promise.all(lanes);
+  } catch (error) {
+    stop.abort(error);
+    await Promise.allSettled(lanes);
+    if (!(error instanceof NoRanges)) throw error;
+    // The whole file comes with every answer: one connection for all that is missing.
+    await fetchChunks(transfer, spans[0][0], spans.at(-1)![1], take);
+  }
 }
 
 async function soundChunk(store: ModelStore, id: string, file: StoredFile, index: number): Promise<Uint8Array | null> {
@@ -87,77 +155,4 @@ async function soundChunk(store: ModelStore, id: string, file: StoredFile, index
       return null;
     throw error;
   }
-}
-
-/**
- * Fetches the chunks [first, end) and hands over each in order; the bytes are valid until `take` resolves. After a failure
- * it goes on with the chunk that was not yet handed over.
- */
-export async function fetchChunks(
-  job: Pick<FileJob, 'file' | 'url' | 'meter' | 'network'>,
-  first: number,
-  end: number,
-  take: (bytes: Uint8Array, index: number) => Promise<void>,
-): Promise<void> {
-  const { file, url, meter, network } = job;
-  const stop = Math.min(file.size, end * CHUNK_BYTES);
-  const buffer = new Uint8Array(Math.min(CHUNK_BYTES, file.size));
-  let next = first;
-  let rangesWork = true;
-
-  const attempt = async (progressed: () => void): Promise<void> => {
-    if (next === end) return;
-    const begin = next * CHUNK_BYTES;
-    const ranged = rangesWork && (begin > 0 || stop < file.size);
-    let skip = 0;
-    const pieces = get(url, ranged ? { Range: `bytes=${begin}-${stop - 1}` } : {}, network, (response) => {
-      const answer = readAnswer(response, file.size);
-      rangesWork = answer !== 'compressed';
-      if (answer === 'compressed') throw new TransientError('the server gave a range of a compressed file');
-      if (answer > begin) throw new TransientError('the server gave another range than the one asked for');
-      skip = begin - answer;
-    });
-    let filled = 0;
-    try {
-      for await (const piece of pieces) {
-        let rest = piece.subarray(Math.min(skip, piece.length));
-        skip -= piece.length - rest.length;
-        while (rest.length > 0 && next < end) {
-          const length = chunkLength(file.size, next);
-          const part = rest.subarray(0, length - filled);
-          buffer.set(part, filled);
-          filled += part.length;
-          meter.received(part.length);
-          rest = rest.subarray(part.length);
-          if (filled < length) continue;
-          await take(buffer.subarray(0, length), next);
-          progressed();
-          next++;
-          filled = 0;
-        }
-        if (next < end) continue;
-        if (stop < file.size) return; // what follows is not wanted
-        if (rest.length > 0) throw new WrongLength(`it is longer than ${file.size} bytes`);
-      }
-    } finally {
-      meter.dropped(filled);
-    }
-    if (next < end) throw new TransientError(`it ended after ${next * CHUNK_BYTES + filled} of ${file.size} bytes`);
-  };
-  await withRetries(url, attempt, network);
-}
-
-/**
- * The offset in the file at which an answer begins (a server may ignore the range and send all), or `compressed` for a
- * range of the file's compressed form. Throws {@link WrongLength} when the answer tells another length of the file.
- */
-function readAnswer(response: Response, size: number): number | 'compressed' {
-  const { status, headers } = response;
-  const encoded = (headers.get('content-encoding') ?? 'identity') !== 'identity';
-  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/u.exec(headers.get('content-range') ?? '');
-  if (status === 416) throw new WrongLength(`it is shorter than ${size} bytes`);
-  if (status === 206 && (encoded || !range)) return 'compressed';
-  const told = status === 206 ? range?.[2] : encoded ? null : headers.get('content-length');
-  if (told && told !== '*' && Number(told) !== size) throw new WrongLength(`it has ${told} bytes, not ${size}`);
-  return status === 206 && range ? Number(range[1]) : 0;
 }

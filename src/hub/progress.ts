@@ -1,6 +1,12 @@
 export interface FetchProgress {
   phase: 'downloading' | 'verifying';
   file: string;
+  /** Bytes of this file that are in storage or have just come; while verifying, those that are checked. */
+  fileBytes: number;
+  fileTotalBytes: number;
+  /** Which file of how many, from 1. */
+  fileNumber: number;
+  fileCount: number;
   /** Bytes of the whole model that are in storage or have just come. */
   bytes: number;
   totalBytes: number;
@@ -12,38 +18,43 @@ export interface FetchProgress {
 const WINDOW_MS = 5000;
 const REPORT_MS = 100;
 
-/** Turns a count of bytes into reports: at most ten a second, with the rate of the last five seconds. */
+/** Turns counts of bytes into reports: at most ten a second, with the rate of the last five seconds. */
 export class ProgressMeter {
   readonly #report: (progress: FetchProgress) => void;
   readonly #totalBytes: number;
+  readonly #fileCount: number;
   readonly #samples: { at: number; bytes: number }[] = [];
-  #file = '';
-  #fileBytes = 0;
+  #file = { name: '', size: 0, bytes: 0, number: 0 };
   #bytes = 0;
   #received = 0;
   #lastReport = Number.NEGATIVE_INFINITY;
 
-  constructor(totalBytes: number, report: (progress: FetchProgress) => void = () => {}) {
-    this.#totalBytes = totalBytes;
+  constructor(files: readonly { size: number }[], report: (progress: FetchProgress) => void = () => {}) {
+    this.#totalBytes = files.reduce((sum, { size }) => sum + size, 0);
+    this.#fileCount = files.length;
     this.#report = report;
   }
 
   /** The bytes that follow are this file's. */
-  start(file: string): void {
-    this.#file = file;
-    this.#fileBytes = 0;
+  start({ name, size }: { name: string; size: number }): void {
+    this.#file = { name, size, bytes: 0, number: this.#file.number + 1 };
   }
 
   /** Bytes that were there already: they count, but not for the rate. */
   found(bytes: number): void {
     this.#count(bytes);
-    this.#tell('verifying');
+    this.#tell('verifying', this.#file.bytes);
   }
 
   received(bytes: number): void {
     this.#count(bytes);
     this.#received += bytes;
-    this.#tell('downloading');
+    this.#tell('downloading', this.#file.bytes);
+  }
+
+  /** So many bytes of the file, which are all there, were checked. */
+  checked(fileBytes: number): void {
+    this.#tell('verifying', fileBytes);
   }
 
   /** Bytes that must come again. */
@@ -53,21 +64,21 @@ export class ProgressMeter {
 
   /** The whole file must come again. */
   restart(): void {
-    this.#count(-this.#fileBytes);
+    this.#count(-this.#file.bytes);
   }
 
   /** Reports once more, whenever the last report was. */
   finish(): void {
     this.#lastReport = Number.NEGATIVE_INFINITY;
-    this.#tell('verifying');
+    this.#tell('verifying', this.#file.bytes);
   }
 
   #count(bytes: number): void {
     this.#bytes += bytes;
-    this.#fileBytes += bytes;
+    this.#file.bytes += bytes;
   }
 
-  #tell(phase: FetchProgress['phase']): void {
+  #tell(phase: FetchProgress['phase'], fileBytes: number): void {
     const now = performance.now();
     if (now - this.#lastReport < REPORT_MS) return;
     this.#lastReport = now;
@@ -78,7 +89,11 @@ export class ProgressMeter {
     const left = this.#totalBytes - this.#bytes;
     this.#report({
       phase,
-      file: this.#file,
+      file: this.#file.name,
+      fileBytes,
+      fileTotalBytes: this.#file.size,
+      fileNumber: this.#file.number,
+      fileCount: this.#fileCount,
       bytes: this.#bytes,
       totalBytes: this.#totalBytes,
       bytesPerSecond,

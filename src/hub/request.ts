@@ -8,10 +8,24 @@ export interface NetworkOptions {
   backoffMs?: number;
   /** A transfer that brings nothing for so long is broken off and tried again; 30 s. */
   stallMs?: number;
+  /** Further headers for an address: a token for the host that gave it, nothing for others. */
+  authorize?: (url: string) => Record<string, string>;
+  /** The host's own words for a refusal; undefined where it has none. */
+  explain?: (response: Response) => Error | undefined;
 }
 
 /** A failure that another attempt may cure. */
-export class TransientError extends Error {}
+export class TransientError extends Error {
+  /** The server asked for at least this wait. */
+  readonly waitMs: number;
+  constructor(message: string, options?: ErrorOptions & { waitMs?: number }) {
+    super(message, options);
+    this.waitMs = options?.waitMs ?? 0;
+  }
+}
+
+/** A server that asks for a longer wait is not waited for: the visitor decides. */
+const LONGEST_WAIT_MS = 5 * 60_000;
 
 /** Rejects with the signal's reason when it fires. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
@@ -48,16 +62,32 @@ export async function withRetries<T>(
       signal?.throwIfAborted();
       if (!(cause instanceof TransientError)) throw cause;
       failures++;
-      if (failures >= attempts) {
+      const { waitMs } = cause;
+      if (failures >= attempts || waitMs > LONGEST_WAIT_MS) {
+        const next = waitMs > 0 ? `Try again in ${waitText(waitMs)}` : 'Check the connection and try again';
         throw new HubError(
           'unreachable',
-          `${url} cannot be fetched: ${cause.message}. Check the connection and try again; what has come so far is kept.`,
+          `${url} cannot be fetched: ${cause.message}. ${next}; what has come so far is kept.`,
           { cause },
         );
       }
-      await sleep(Math.min(30_000, backoffMs * 2 ** (failures - 1)) * (0.75 + Math.random() / 2), signal);
+      const backoff = Math.min(30_000, backoffMs * 2 ** (failures - 1)) * (0.75 + Math.random() / 2);
+      await sleep(Math.max(backoff, waitMs), signal);
     }
   }
+}
+
+function waitText(ms: number): string {
+  const seconds = Math.ceil(ms / 1000);
+  return seconds < 120 ? `${seconds} seconds` : `${Math.ceil(seconds / 60)} minutes`;
+}
+
+/** Milliseconds that a Retry-After header asks for (seconds or a date); 0 when it asks for nothing. */
+function retryAfterMs(headers: Headers): number {
+  const text = headers.get('retry-after');
+  if (text === null) return 0;
+  const wait = /^\d+(\.\d+)?$/u.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return Number.isFinite(wait) ? Math.max(0, wait) : 0;
 }
 
 /**
@@ -68,7 +98,7 @@ export async function withRetries<T>(
 export async function* get(
   url: string,
   headers: Record<string, string>,
-  { signal, stallMs = 30_000 }: NetworkOptions,
+  { signal, stallMs = 30_000, authorize, explain }: NetworkOptions,
   onResponse: (response: Response) => void = () => {},
 ): AsyncGenerator<Uint8Array> {
   const abort = new AbortController();
@@ -86,12 +116,18 @@ export async function* get(
     return new TransientError(reason.message, { cause });
   };
   try {
-    const request = fetch(url, { headers, signal: abort.signal, cache: 'no-store', credentials: 'same-origin' });
+    const request = fetch(url, {
+      headers: { ...headers, ...authorize?.(url) },
+      signal: abort.signal,
+      cache: 'no-store',
+      credentials: 'same-origin',
+      referrerPolicy: 'no-referrer',
+    });
     const response = await watch(request).catch((cause: unknown) => {
       throw transient(cause);
     });
     if (response.ok || response.status === 416) onResponse(response);
-    checkStatus(response, url);
+    if (!response.ok) throw refusal(response, url, explain);
     const reader = response.body?.getReader();
     for (;;) {
       const next = await watch(reader?.read() ?? Promise.resolve({ done: true, value: undefined } as const)).catch(
@@ -109,27 +145,64 @@ export async function* get(
   }
 }
 
-function checkStatus({ status, statusText, ok }: Response, url: string): void {
-  if (ok) return;
+/** What an answer other than success means. */
+export function refusal(response: Response, url: string, explain?: NetworkOptions['explain']): Error {
+  const { status, statusText, headers } = response;
   const said = `the server answered ${status} ${statusText}`.trim();
-  if (status === 408 || status === 425 || status === 429 || status >= 500) throw new TransientError(said);
-  throw new HubError('refused', `${url} cannot be fetched: ${said}. Check the address of the model.`);
+  if (status === 408 || status === 425 || status === 429 || status >= 500) {
+    return new TransientError(said, { waitMs: retryAfterMs(headers) });
+  }
+  const explained = explain?.(response);
+  if (explained) return explained;
+  return new HubError('refused', `${url} cannot be fetched: ${said}. Check the address of the model.`);
 }
 
-/** Fetches a small JSON file, with retries. */
-export function getJson(url: string, options: NetworkOptions): Promise<unknown> {
+/** One small request, with retries; resolves with an answer of success. Its body must be read within `stallMs`. */
+export function ask(url: string, init: RequestInit, options: NetworkOptions): Promise<Response> {
+  const { signal, stallMs = 30_000, authorize, explain } = options;
+  const headers = new Headers(init.headers);
+  for (const [name, value] of Object.entries(authorize?.(url) ?? {})) headers.set(name, value);
+  return withRetries(
+    url,
+    async () => {
+      const timeout = AbortSignal.timeout(stallMs);
+      const response = await fetch(url, {
+        ...init,
+        headers,
+        signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+        cache: 'no-store',
+        referrerPolicy: 'no-referrer',
+      }).catch((cause: unknown) => {
+        signal?.throwIfAborted();
+        throw new TransientError((cause as Error).message, { cause });
+      });
+      if (!response.ok) throw refusal(response, url, explain);
+      return response;
+    },
+    options,
+  );
+}
+
+/** Fetches a small text file, with retries. */
+export function getText(url: string, options: NetworkOptions): Promise<string> {
   return withRetries(
     url,
     async () => {
       const decoder = new TextDecoder();
       let text = '';
       for await (const piece of get(url, {}, options)) text += decoder.decode(piece, { stream: true });
-      try {
-        return JSON.parse(text + decoder.decode());
-      } catch (cause) {
-        throw new HubError('bad-manifest', `${url} is not JSON. Check the address of the model.`, { cause });
-      }
+      return text + decoder.decode();
     },
     options,
   );
+}
+
+/** Fetches a small JSON file, with retries. */
+export async function getJson(url: string, options: NetworkOptions): Promise<unknown> {
+  const text = await getText(url, options);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new HubError('bad-manifest', `${url} is not JSON. Check the address of the model.`, { cause });
+  }
 }

@@ -5,10 +5,15 @@ export const CHUNK_BYTES = 4 * 1024 * 1024;
 
 export interface StoredFile {
   name: string;
-  /** Length and SHA-256 (hex) as the source states them. */
+  /** Length as the source states it. */
   size: number;
-  sha256: string;
-  /** True once all bytes are stored and their SHA-256 was found right. */
+  /** SHA-256 (hex) as the source states it; null where it states none. */
+  sha256: string | null;
+  /** Git's name of the bytes (SHA-1 of a blob, hex), where the source states that instead. */
+  gitOid?: string;
+  /** What the source calls this version of the file (ETag or Last-Modified), where it states no hash. */
+  version?: string;
+  /** True once all bytes are stored and the stated hash was found right. */
   complete: boolean;
 }
 

@@ -5,7 +5,7 @@ import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
 import { type Gpu, openGpu } from '../gpu/device';
 import { GpuError } from '../gpu/errors';
 import type { ModelAbout } from '../hub/manifest';
-import { deleteModel, ensureModel, listOffers, openModel } from '../hub/model';
+import { deleteModel, ensureModel, listOffers, manifestModel, openModel } from '../hub/model';
 import { parameterCount } from '../model/config';
 import { KNOWN_CONFIGS } from '../model/known-configs';
 import { loadModel, type OpenModel } from '../model/load';
@@ -138,7 +138,7 @@ export class Studio {
     if (this.#loaded?.summary.id === id && this.#loaded.summary.chatml === chatml) return this.#loaded.summary;
     await this.#openGpu();
     const gpu = this.#gpu!;
-    const source = { id, baseUrl: `${this.#baseUrl}models/${id}` };
+    const source = manifestModel(id, `${this.#baseUrl}models/${id}`);
     const { store, emit } = this.#host;
     const { record, fromStorage } = await ensureModel(store, source, {
       onProgress: (progress) => emit({ event: 'modelProgress', progress: { id, ...progress } }),

@@ -3,13 +3,13 @@ import { DirectorySink } from '../../src/export/directory-sink';
 import { exportMerged } from '../../src/export/export';
 import { ZipSink } from '../../src/export/zip-sink';
 import { Checkpoint } from '../../src/formats/checkpoint';
-import { deleteModel, ensureModel, openModel } from '../../src/hub/model';
+import { deleteModel, ensureModel, manifestModel, openModel } from '../../src/hub/model';
 import { IndexedDbModelStore } from '../../src/storage/indexed-db';
 import { withModelLock } from '../../src/storage/locks';
 import { sha256Hex } from '../../src/storage/sha256';
 
 const store = new IndexedDbModelStore();
-const source = (id: string) => ({ id, baseUrl: new URL(`models/${id}`, location.href).href });
+const source = (id: string) => manifestModel(id, new URL(`models/${id}`, location.href).href);
 const nothing = { has: () => false, merge: (_name: string, weight: Float32Array) => weight };
 
 async function openCheckpoint(id: string) {
