@@ -18,14 +18,15 @@ const f32 = Math.fround;
 export function dequantiseNf4(weight: Nf4Weight): Float64Array {
   const { packed, quantMap, blocksize, absmax, nested } = weight;
   const out = new Float64Array(packed.length * 2);
-  for (let i = 0; i < out.length; i++) {
-    const byte = packed[i >> 1];
-    const code = i % 2 === 0 ? byte >> 4 : byte & 15;
-    const block = Math.floor(i / blocksize);
+  for (let block = 0; block * blocksize < out.length; block++) {
     const scale = nested
       ? f32(f32(nested.map[absmax[block]] * nested.absmax[Math.floor(block / nested.blocksize)]) + f32(nested.offset))
       : absmax[block];
-    out[i] = f32(quantMap[code] * scale);
+    const end = Math.min(out.length, (block + 1) * blocksize);
+    for (let i = block * blocksize; i < end; i++) {
+      const byte = packed[i >> 1];
+      out[i] = f32(quantMap[i % 2 === 0 ? byte >> 4 : byte & 15] * scale);
+    }
   }
   return out;
 }
