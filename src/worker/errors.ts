@@ -4,8 +4,12 @@ import type { StudioError } from './protocol';
 /** Errors of this project carry a stable `code` and a sentence; anything else is told as it is. */
 export function studioError(error: unknown): StudioError {
   if (error instanceof Error) {
-    const code = (error as { code?: unknown }).code;
-    return { code: typeof code === 'string' ? code : error.name || 'unexpected', message: error.message };
+    const { code, url } = error as { code?: unknown; url?: unknown };
+    return {
+      code: typeof code === 'string' ? code : error.name || 'unexpected',
+      message: error.message,
+      ...(typeof url === 'string' ? { url } : {}),
+    };
   }
   return { code: 'unexpected', message: String(error) };
 }

@@ -6,6 +6,7 @@ import { adapterMerger } from '../export/merge';
 import { adapterCard, type CardFacts, mergedCard } from '../export/model-card';
 import type { OutputSink } from '../export/sink';
 import { ZipSink } from '../export/zip-sink';
+import { isNf4 } from '../formats/bnb-nf4';
 import type { OpenModel } from '../model/load';
 import type { ExportOptions, ExportResult, ModelSummary } from './protocol';
 import type { FinishedRun } from './run';
@@ -41,7 +42,9 @@ function write(
     const merger = adapterMerger(run.adapter, lora.scale);
     const card = mergedCard(facts(run, model), options.dtype);
     const { dtype, base } = options;
-    return exportMerged({ checkpoint: open.checkpoint, merger, dtype, base, card, sink, onProgress });
+    const { checkpoint, weights } = open;
+    const quantizedOnLoad = (name: string) => weights.byName.get(name)?.format === 'NF4' && !isNf4(checkpoint, name);
+    return exportMerged({ checkpoint, merger, dtype, base, quantizedOnLoad, card, sink, onProgress });
   }
   const config = {
     base_model_name_or_path: model.id,

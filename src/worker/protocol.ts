@@ -9,10 +9,12 @@ import type { ChatmlSupport } from '../data/chatml-tokens';
 import type { HParams } from '../train/hparams';
 import type { EvalRecord, StepRecord } from '../train/records';
 import type { DataPreview, DataRequests, PromptChoice, Role, Split } from './protocol-data';
+import type { CuratedModel, ModelRequests, ModelSource } from './protocol-models';
 
 /** What every setting is unless somebody says otherwise, and the modules that may carry an adapter. */
 export { DEFAULT_HPARAMS, TARGET_MODULES } from '../train/hparams';
 export type * from './protocol-data';
+export type * from './protocol-models';
 export type { ChatmlSupport, ChatmlTokenSource, EvalRecord, HParams, StepRecord };
 
 // ---------------------------------------------------------------------------------------------- what is described
@@ -29,9 +31,10 @@ export interface DeviceInfo {
   maxStorageBufferBindingSize: number;
 }
 
-/** A model the studio offers. `id` is stable and is the key in storage. */
+/** A model the studio offers, or has in storage. `id` is stable and is the key in storage. */
 export interface ModelOffer {
   id: string;
+  source: ModelSource;
   title: string;
   /** One sentence: what it is and what it is good for. */
   about: string;
@@ -43,10 +46,13 @@ export interface ModelOffer {
   storedBytes: number;
   /** True when training it without a real GPU takes minutes rather than hours. */
   fineOnCpu: boolean;
+  /** Its linear layers are in 16 or 32 bits and can be quantised to NF4 while loading. */
+  quantizable: boolean;
 }
 
 export interface ModelSummary {
   id: string;
+  origin: ModelSource['kind'];
   title: string;
   parameters: number;
   layers: number;
@@ -54,6 +60,8 @@ export interface ModelSummary {
   vocabSize: number;
   maxPositions: number;
   format: string;
+  /** It was asked for that its 16-bit linear layers become NF4. */
+  quantized: boolean;
   hasChatTemplate: boolean;
   /** Whether ChatML's marks are tokens of this model, and if not, where they could come from. */
   chatmlSupport: ChatmlSupport;
@@ -146,12 +154,20 @@ export interface RunProgress {
 export interface StudioError {
   code: string;
   message: string;
+  /** Where a person can do something about it, e.g. ask for access. */
+  url?: string;
 }
 
 export interface ModelProgress {
   id: string;
   phase: 'downloading' | 'verifying' | 'uploading';
   file: string;
+  /** Of this file; while verifying, what is checked. Absent while uploading, like the next three. */
+  fileBytes?: number;
+  fileTotalBytes?: number;
+  /** Which file of how many, from 1. */
+  fileNumber?: number;
+  fileCount?: number;
   bytes: number;
   totalBytes: number;
   bytesPerSecond: number;
@@ -184,16 +200,16 @@ export interface ExportResult {
 
 // ---------------------------------------------------------------------------------------------- requests
 
-export interface Requests extends DataRequests {
+export interface Requests extends DataRequests, ModelRequests {
   /**
-   * Opens the GPU; comes first. `baseUrl` is the page's own address, under which built-in models and data lie.
-   * Rejects with code `no-webgpu`, `no-adapter` or `device-failed`.
+   * Opens the GPU; comes first. `baseUrl` is the page's own address, under which built-in models and data lie;
+   * `hubUrl` is that of the Hugging Face Hub, unless it is the usual one. Rejects with code `no-webgpu`, `no-adapter` or `device-failed`.
    */
-  init: { args: { baseUrl: string }; result: DeviceInfo };
-  offers: { args: Record<string, never>; result: { models: ModelOffer[]; data: DataOffer[]; shapes: KnownShape[] } };
-  /** With `chatml` the model is opened with ChatML's tokens and template (see data/chatml-model.ts). */
-  loadModel: { args: { id: string; chatml?: ChatmlTokenSource }; result: ModelSummary };
-  deleteModel: { args: { id: string }; result: ModelOffer[] };
+  init: { args: { baseUrl: string; hubUrl?: string }; result: DeviceInfo };
+  offers: {
+    args: Record<string, never>;
+    result: { models: ModelOffer[]; data: DataOffer[]; shapes: KnownShape[]; curated: CuratedModel[] };
+  };
   /** The memory of a run before anything is downloaded. `config` is the text of a config.json. */
   estimate: {
     args: {

@@ -1,26 +1,28 @@
 /** The engine's side of the protocol: one handler a request, and the state they share. Knows no `self`. */
-import { asChatmlModel, type ChatmlTokenSource } from '../data/chatml-model';
+import { asChatmlModel } from '../data/chatml-model';
 import { chatmlSupport } from '../data/chatml-tokens';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
+import { isNf4 } from '../formats/bnb-nf4';
 import { type Gpu, openGpu } from '../gpu/device';
 import { GpuError } from '../gpu/errors';
-import type { ModelAbout } from '../hub/manifest';
-import { deleteModel, ensureModel, listOffers, manifestModel, openModel } from '../hub/model';
 import { parameterCount } from '../model/config';
 import { KNOWN_CONFIGS } from '../model/known-configs';
 import { loadModel, type OpenModel } from '../model/load';
 import type { ModelStore } from '../storage/store';
 import { parseHParams } from '../train/parse-hparams';
 import { planTraining, type TrainingPlan } from '../train/run-plan';
+import { curatedModels } from './curated';
 import { DataDesk } from './data-desk';
 import { StateError } from './errors';
 import { estimate } from './estimate';
 import { exportRun } from './export-run';
+import { ModelDesk, type OpenedSource } from './model-desk';
 import type {
   DataOffer,
   DataRequests,
   DeviceInfo,
-  ModelOffer,
+  MergeBase,
+  ModelRequests,
   ModelSummary,
   Requests,
   RequestType,
@@ -36,11 +38,11 @@ export interface StudioHost {
   gpu: GPU | undefined;
   store: ModelStore;
   emit(event: WorkerEvent): void;
-  /** Address of the Hugging Face hub. */
-  hubUrl?: string;
 }
 
 const HUB = 'https://huggingface.co';
+
+type LoadArgs = ModelRequests['loadModel']['args'];
 
 type Handlers = { [K in RequestType]: (args: Requests[K]['args']) => Promise<Requests[K]['result']> };
 
@@ -53,8 +55,10 @@ interface Loaded {
 export class Studio {
   readonly #host: StudioHost;
   readonly #desk: DataDesk;
+  readonly #models: ModelDesk;
   /** Ends in "/". */
   #baseUrl = '';
+  #hubUrl = HUB;
   #gpu: Gpu | null = null;
   #loaded: Loaded | null = null;
   #run: Run | null = null;
@@ -63,31 +67,34 @@ export class Studio {
   constructor(host: StudioHost) {
     this.#host = host;
     this.#desk = new DataDesk({
-      places: () => ({ dataUrl: `${this.#baseUrl}data/`, hubUrl: host.hubUrl ?? HUB }),
+      places: () => ({ dataUrl: `${this.#baseUrl}data/`, hubUrl: this.#hubUrl }),
       model: () => this.#loaded && { tokenizer: this.#loaded.tokenizer, id: tokenizerId(this.#loaded.summary) },
       emit: host.emit,
     });
-    this.handlers = { ...this.#ownHandlers, ...this.#desk.handlers };
+    this.#models = new ModelDesk({
+      store: host.store,
+      places: () => ({ modelsUrl: `${this.#baseUrl}models`, hubUrl: this.#hubUrl }),
+      onProgress: (progress) => host.emit({ event: 'modelProgress', progress }),
+    });
+    this.handlers = { ...this.#ownHandlers, ...this.#desk.handlers, ...this.#models.handlers };
   }
 
   readonly handlers: Handlers;
 
-  readonly #ownHandlers: Omit<Handlers, keyof DataRequests> = {
-    init: ({ baseUrl }) => {
+  readonly #ownHandlers: Omit<Handlers, keyof DataRequests | Exclude<keyof ModelRequests, 'loadModel'>> = {
+    init: ({ baseUrl, hubUrl = HUB }) => {
       this.#baseUrl = new URL('.', baseUrl).href;
+      this.#hubUrl = hubUrl.replace(/\/$/u, '');
       return this.#openGpu();
     },
     offers: async () => ({
-      models: await this.#offers(),
+      models: await this.#models.offers(),
       data: await this.#dataOffers(),
       shapes: KNOWN_CONFIGS.map(({ id, title }) => ({ id, title })),
+      curated: curatedModels(),
     }),
     estimate: async (args) => estimate(args, this.#gpu),
-    loadModel: ({ id, chatml }) => this.#loadModel(id, chatml),
-    deleteModel: async ({ id }) => {
-      await deleteModel(this.#host.store, id);
-      return this.#offers();
-    },
+    loadModel: (args) => this.#loadModel(args),
     plan: async (settings) => (await this.#plan(settings)).described,
     train: (settings) => this.#train(settings),
     stop: async () => {
@@ -124,54 +131,52 @@ export class Studio {
     };
   }
 
-  #offers(): Promise<ModelOffer[]> {
-    return listOffers(this.#host.store, `${this.#baseUrl}models`);
-  }
-
   async #dataOffers(): Promise<DataOffer[]> {
     const response = await fetch(`${this.#baseUrl}data/index.json`);
     return response.ok ? ((await response.json()) as DataOffer[]) : [];
   }
 
-  async #loadModel(id: string, chatml?: ChatmlTokenSource): Promise<ModelSummary> {
+  async #loadModel(args: LoadArgs): Promise<ModelSummary> {
     if (this.#run) throw new StateError('busy', 'A run is going on. Stop it before loading another model.');
-    if (this.#loaded?.summary.id === id && this.#loaded.summary.chatml === chatml) return this.#loaded.summary;
     await this.#openGpu();
-    const gpu = this.#gpu!;
-    const source = manifestModel(id, `${this.#baseUrl}models/${id}`);
-    const { store, emit } = this.#host;
-    const { record, fromStorage } = await ensureModel(store, source, {
-      onProgress: (progress) => emit({ event: 'modelProgress', progress: { id, ...progress } }),
-    });
-    const stored = await openModel(store, source);
-    const files = chatml ? await asChatmlModel(stored, chatml) : stored;
+    return this.#models.open(args, (opened) => this.#toGpu(opened, args));
+  }
+
+  async #toGpu(opened: OpenedSource, { source, chatml, quantize }: LoadArgs): Promise<ModelSummary> {
+    const { id, title, format, fromStorage } = opened;
+    const same = this.#loaded?.summary;
+    const onDisk = source.kind === 'folder' || source.kind === 'files';
+    if (same?.id === id && !onDisk && same.chatml === chatml && same.quantized === (quantize !== undefined))
+      return same;
+    const files = chatml ? await asChatmlModel(opened.files, chatml) : opened.files;
     const tokenizer = await loadTokenizer(files);
     const started = performance.now();
-    const open = await loadModel(gpu, files, (file, bytes, totalBytes) => {
+    const report = (file: string, bytes: number, totalBytes: number) => {
       const bytesPerSecond = bytes / Math.max(0.001, (performance.now() - started) / 1000);
       const secondsLeft = (totalBytes - bytes) / bytesPerSecond;
-      emit({
-        event: 'modelProgress',
-        progress: { id, phase: 'uploading', file, bytes, totalBytes, bytesPerSecond, secondsLeft },
-      });
-    });
+      const progress = { id, phase: 'uploading' as const, file, bytes, totalBytes, bytesPerSecond, secondsLeft };
+      this.#host.emit({ event: 'modelProgress', progress });
+    };
+    const open = await loadModel(this.#gpu!, files, report, { quantize });
     this.#unload();
     const { config } = open;
-    const about = record.about as unknown as ModelAbout;
+    const { inNf4, onTheWay } = quantizationOf(open);
     const summary: ModelSummary = {
       id,
-      title: about.title,
+      origin: source.kind,
+      title,
       parameters: parameterCount(config),
       layers: config.layers,
       hiddenSize: config.hiddenSize,
       vocabSize: config.vocabSize,
       maxPositions: config.maxPositions,
-      format: about.format,
+      format: onTheWay ? `${format}, quantised to NF4` : format,
+      quantized: quantize !== undefined,
       hasChatTemplate: tokenizer.hasChatTemplate,
       chatmlSupport: chatmlSupport(tokenizer.specialTokens),
       chatml,
       fromStorage,
-      mergeBases: [...open.weights.byName.values()].some((w) => w.format === 'NF4') ? ['trained', 'nf4'] : ['trained'],
+      mergeBases: mergeBases(inNf4, onTheWay),
     };
     this.#loaded = { open, tokenizer, summary };
     return summary;
@@ -224,6 +229,19 @@ export class Studio {
     }
   }
 }
+
+/** Whether weights are in NF4 on the GPU, and whether some were quantised on their way there. */
+function quantizationOf({ weights, checkpoint }: OpenModel): { inNf4: boolean; onTheWay: boolean } {
+  const small = [...weights.byName].filter(([, { format }]) => format === 'NF4');
+  return { inNf4: small.length > 0, onTheWay: small.some(([name]) => !isNf4(checkpoint, name)) };
+}
+
+/** What an adapter can be merged into: the source's own weights where training saw them in fewer bits. */
+const mergeBases = (inNf4: boolean, onTheWay: boolean): MergeBase[] => [
+  'trained',
+  ...(onTheWay ? (['source'] as const) : []),
+  ...(inNf4 ? (['nf4'] as const) : []),
+];
 
 /** Tells tokenizers apart: ChatML's tokens make another of a model's own. */
 const tokenizerId = ({ id, chatml }: ModelSummary): string => (chatml ? `${id} ${chatml}` : id);

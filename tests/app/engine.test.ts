@@ -74,7 +74,7 @@ describe('the engine client', () => {
 
   it('names what cannot be sent', async () => {
     const { port } = channel();
-    const bad = { id: (() => 1) as unknown as string };
+    const bad = { source: { kind: 'builtin', id: (() => 1) as unknown as string } } as const;
     await expect(new Engine(port).request('loadModel', bad)).rejects.toMatchObject({ code: 'not-sendable' });
   });
 });

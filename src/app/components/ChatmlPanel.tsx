@@ -1,5 +1,5 @@
 import type { ChatmlTokenSource, ModelSummary } from '../../worker/protocol';
-import { loadModel, useModels } from '../store/models';
+import { reloadModel, useModels } from '../store/models';
 import { Button } from './ui';
 
 const ABOUT: Record<ChatmlTokenSource, string> = {
@@ -10,7 +10,7 @@ const ABOUT: Record<ChatmlTokenSource, string> = {
 /** What ChatML needs of a model that does not know its marks: tokens, and BOS, EOS and padding that go with them. */
 export function ChatmlPanel({ model, disabled }: { model: ModelSummary; disabled: boolean }) {
   const loading = useModels((state) => state.loadingId !== null);
-  const open = (how?: ChatmlTokenSource) => void loadModel(model.id, how);
+  const open = (how?: ChatmlTokenSource) => void reloadModel(how);
   if (model.chatml) {
     return (
       <div className="chatml" role="status">

@@ -93,7 +93,7 @@ export function ModelCard({ offer }: { offer: ModelOffer }) {
               look={loaded ? 'plain' : 'primary'}
               disabled={loadingId !== null || device.state !== 'ready' || running || loaded}
               aria-label={loaded ? `${offer.title} is loaded` : `Load ${offer.title}`}
-              onClick={() => void loadModel(offer.id)}
+              onClick={() => void loadModel({ id: offer.id, source: offer.source })}
             >
               {loaded ? 'In use' : stored ? 'Load' : offer.storedBytes > 0 ? 'Go on loading' : 'Download'}
             </Button>

@@ -18,3 +18,11 @@ export function recall<T>(key: string, fallback: T): T {
     return fallback;
   }
 }
+
+export function forget(key: string): void {
+  try {
+    localStorage.removeItem(PREFIX + key);
+  } catch {
+    // It was never kept.
+  }
+}

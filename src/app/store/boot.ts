@@ -90,7 +90,7 @@ async function prepare(): Promise<void> {
   const set = wantedData === undefined ? made : dataOffers.find(({ id }) => id === wantedData);
   if (set && !useData.getState().train) await loadBuiltin('train', set.id, set.title);
   if (opened && offer && !useModels.getState().loadingId && !useModels.getState().model) {
-    await loadModel(offer.id);
+    await loadModel({ id: offer.id, source: offer.source });
   }
 }
 

@@ -2,6 +2,7 @@
 import { create } from 'zustand';
 import type { DeviceInfo } from '../../worker/protocol';
 import { EngineError } from '../engine';
+import { HUB_URL } from '../lib/site';
 import { reportError } from './alerts';
 import { engine } from './client';
 
@@ -18,7 +19,8 @@ export const useDevice = create<DeviceState>(() => ({ state: 'opening', info: nu
 export async function openDevice(): Promise<boolean> {
   useDevice.setState({ state: 'opening', error: null });
   try {
-    useDevice.setState({ state: 'ready', info: await engine.request('init', { baseUrl: document.baseURI }) });
+    const info = await engine.request('init', { baseUrl: document.baseURI, hubUrl: HUB_URL });
+    useDevice.setState({ state: 'ready', info });
     return true;
   } catch (cause) {
     if (!(cause instanceof EngineError)) reportError(cause);

@@ -2,25 +2,42 @@
 import { create } from 'zustand';
 import type {
   ChatmlTokenSource,
+  CuratedModel,
   DataOffer,
   KnownShape,
   ModelOffer,
   ModelProgress,
+  ModelSource,
   ModelSummary,
 } from '../../worker/protocol';
+import { EngineError } from '../engine';
 import { remember } from '../lib/memory';
+import { useAccount } from './account';
 import { announce, reportError } from './alerts';
 import { engine } from './client';
 import { forgetRun, mayForgetRun } from './run';
 import { useSettings } from './settings';
+
+export interface LoadRequest {
+  /** What the page calls it while it loads. */
+  id: string;
+  source: ModelSource;
+  /** Its 16-bit linear layers become NF4. */
+  quantize?: 'nf4';
+  chatml?: ChatmlTokenSource;
+}
 
 interface ModelsState {
   offers: ModelOffer[];
   dataOffers: DataOffer[];
   /** Published shapes for a memory plan before any download. */
   shapes: KnownShape[];
+  /** Models of the Hub that are known to work. */
+  curated: CuratedModel[];
   offersLoaded: boolean;
   model: ModelSummary | null;
+  /** How the model was asked for. */
+  loaded: LoadRequest | null;
   loadingId: string | null;
   deletingId: string | null;
   progress: ModelProgress | null;
@@ -30,8 +47,10 @@ export const useModels = create<ModelsState>(() => ({
   offers: [],
   dataOffers: [],
   shapes: [],
+  curated: [],
   offersLoaded: false,
   model: null,
+  loaded: null,
   loadingId: null,
   deletingId: null,
   progress: null,
@@ -42,34 +61,47 @@ const smallestFirst = (offers: ModelOffer[]): ModelOffer[] =>
 
 export async function refreshOffers(): Promise<void> {
   try {
-    const { models, data, shapes } = await engine.request('offers', {});
-    useModels.setState({ offers: smallestFirst(models), dataOffers: data, shapes, offersLoaded: true });
+    const { models, data, shapes, curated } = await engine.request('offers', {});
+    useModels.setState({ offers: smallestFirst(models), dataOffers: data, shapes, curated, offersLoaded: true });
   } catch (cause) {
     reportError(cause);
   }
 }
 
 /** Loads a model, from storage where it is stored. The answer tells whether it is loaded now. */
-export async function loadModel(id: string, chatml?: ChatmlTokenSource): Promise<boolean> {
+export async function loadModel(request: LoadRequest): Promise<boolean> {
   if (useModels.getState().loadingId) return false;
   if (!(await mayForgetRun('Loading a model'))) return false;
+  const { id, source, quantize, chatml } = request;
   useModels.setState({ loadingId: id, progress: null });
   try {
-    const model = await engine.request('loadModel', { id, chatml });
+    const { token } = useAccount.getState();
+    const model = await engine.request('loadModel', { source, token: token || undefined, quantize, chatml });
     forgetRun();
-    useModels.setState({ model });
-    const small = useModels.getState().offers.find((offer) => offer.id === id)?.fineOnCpu;
-    useSettings.getState().suggestPreset(small ? 'quick' : 'standard');
-    remember('model', id);
+    useModels.setState({ model, loaded: request });
+    useSettings.getState().suggestPreset(model.parameters < 1e6 ? 'quick' : 'standard');
+    remember('model', model.origin === 'folder' || model.origin === 'files' ? null : model.id);
     announce(`${model.title} is loaded.`);
     return true;
   } catch (cause) {
-    reportError(cause, { label: 'Try again', run: () => void loadModel(id, chatml) });
+    if (cause instanceof EngineError && cause.code === 'paused') announce(cause.message);
+    else reportError(cause, { label: 'Try again', run: () => void loadModel(request) });
     return false;
   } finally {
     useModels.setState({ loadingId: null, progress: null });
     await refreshOffers();
   }
+}
+
+/** Loads what is loaded once more, with ChatML's tokens or without. */
+export async function reloadModel(chatml?: ChatmlTokenSource): Promise<void> {
+  const { loaded } = useModels.getState();
+  if (loaded) await loadModel({ ...loaded, chatml });
+}
+
+/** Ends the load under way; what has come is kept. */
+export async function pauseLoading(): Promise<void> {
+  await engine.request('pauseLoading', {}).catch(reportError);
 }
 
 /** Deletes a model's files from storage. */
