@@ -4,7 +4,7 @@
  */
 import { GpuError } from './errors';
 
-export type MemoryGroup = 'weights' | 'lora' | 'moments' | 'checkpoints' | 'activations' | 'head' | 'other';
+export type MemoryGroup = 'weights' | 'lora' | 'moments' | 'checkpoints' | 'activations' | 'cache' | 'head' | 'other';
 
 export interface BufferSpec {
   name: string;

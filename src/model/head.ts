@@ -15,6 +15,22 @@ import type { LlamaConfig } from './config';
 import { headTile, type PackCapacity } from './plan';
 import type { Weights } from './weights';
 
+/** The tiles of at most `size` that cover rows by vocabulary, one after the other in the same buffer. */
+export function* logitTiles(
+  view: View,
+  size: { rows: number; columns: number },
+  allRows: number,
+  vocabSize: number,
+): Generator<LogitsTile> {
+  for (let firstRow = 0; firstRow < allRows; firstRow += size.rows) {
+    const rows = Math.min(size.rows, allRows - firstRow);
+    for (let firstColumn = 0; firstColumn < vocabSize; firstColumn += size.columns) {
+      const columns = Math.min(size.columns, vocabSize - firstColumn);
+      yield { view, ld: size.columns, rows, firstRow, columns, firstColumn };
+    }
+  }
+}
+
 export class HeadRunner {
   readonly #cmd: Commands;
   readonly #profile: KernelProfile;
@@ -124,14 +140,7 @@ export class HeadRunner {
     );
   }
 
-  *#tiles(pack: Pack): Generator<LogitsTile> {
-    const { vocabSize } = this.#config;
-    for (let firstRow = 0; firstRow < pack.rows; firstRow += this.#tile.rows) {
-      const rows = Math.min(this.#tile.rows, pack.rows - firstRow);
-      for (let firstColumn = 0; firstColumn < vocabSize; firstColumn += this.#tile.columns) {
-        const columns = Math.min(this.#tile.columns, vocabSize - firstColumn);
-        yield { view: this.#view('head.tile'), ld: this.#tile.columns, rows, firstRow, columns, firstColumn };
-      }
-    }
+  #tiles(pack: Pack): Generator<LogitsTile> {
+    return logitTiles(this.#view('head.tile'), this.#tile, pack.rows, this.#config.vocabSize);
   }
 }

@@ -9,7 +9,7 @@ import type { Memory } from '../gpu/memory';
 import type { KernelProfile } from '../gpu/profile';
 import { type DoraModule, doraBackward, doraScale } from '../ops/dora';
 import { type DropoutMask, dropout } from '../ops/dropout';
-import { MatmulOps, type ProductOptions, type Rows } from '../ops/matmul';
+import { type ForwardKernel, MatmulOps, type ProductOptions, type Rows } from '../ops/matmul';
 import { matrix, type Weight } from '../ops/weight';
 import { TARGET_MODULES, type TargetModule } from '../train/hparams';
 import { LORA_GROUPS, type LoraGroup, type LoraGroupName, type LoraLayout, type LoraModule } from './lora';
@@ -51,18 +51,26 @@ export class Projections {
   readonly #profile: KernelProfile;
   readonly #weights: Weights;
   readonly #lora: LoraLayout;
-  readonly #memory: Memory;
+  readonly #memory: Pick<Memory, 'get'>;
   readonly #matmul: MatmulOps;
   /** Null: no dropout, as in evaluation. */
   dropout: DropoutPass | null = null;
 
-  constructor(cmd: Commands, profile: KernelProfile, weights: Weights, lora: LoraLayout, memory: Memory) {
+  /** @param special see MatmulOps */
+  constructor(
+    cmd: Commands,
+    profile: KernelProfile,
+    weights: Weights,
+    lora: LoraLayout,
+    memory: Pick<Memory, 'get'>,
+    special?: ForwardKernel,
+  ) {
     this.#cmd = cmd;
     this.#profile = profile;
     this.#weights = weights;
     this.#lora = lora;
     this.#memory = memory;
-    this.#matmul = new MatmulOps(cmd, profile, { buffer: memory.get('matmul.partials') });
+    this.#matmul = new MatmulOps(cmd, profile, { buffer: memory.get('matmul.partials') }, special);
   }
 
   /** DoRA: takes the factors from the adapter as it is now; with `start` the magnitudes as well, from the norms. */

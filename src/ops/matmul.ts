@@ -32,7 +32,8 @@ export interface ProductOptions {
   residual?: Rows;
 }
 
-interface Product extends ProductOptions {
+/** One product to record: Y [m, n] of K values a sum, with some rows of one part of a weight. */
+export interface Product extends ProductOptions {
   m: number;
   n: number;
   k: number;
@@ -44,8 +45,6 @@ interface Product extends ProductOptions {
   wOffset: number;
   flags: string[];
 }
-
-const NONE: Rows = { view: { buffer: undefined as unknown as GPUBuffer }, ld: 0 };
 
 /** Workgroups that fill a large GPU; a product with fewer tiles has its inner dimension split where it can. */
 const ENOUGH_GROUPS = 256;
@@ -75,6 +74,45 @@ export function tileConstants(tile: MatmulTile, item: number): Record<string, nu
   const LANES_X = lanes(bn / tn, 8);
   const LANES_Y = lanes(bm / tm, 4);
   return { BM: bm, BN: bn, BK: bk, TM: tm, TN: tn, STAGES: stages, LANES_X, LANES_Y, ITEM: item };
+}
+
+/** The buffers of lib/product.wgsl and lib/weight.wgsl. */
+export function productBindings({ x, y, weight, part, lora, residual, columnScale }: Product): Record<string, View> {
+  return {
+    x: x.view,
+    ...weightBindings(weight, part),
+    y: y.view,
+    ...(lora && { u: lora.u.view, v: lora.v.view }),
+    ...(residual && { residual: residual.view }),
+    ...(columnScale && { column_scale: columnScale.view }),
+  };
+}
+
+/** The parameters of lib/product.wgsl, but for those of splits. */
+export function productParams(product: Product): Record<string, number> {
+  const { m, n, k, x, y, weight, part, lora, residual, columnScale, alpha = 1, accumulate } = product;
+  return {
+    M: m,
+    N: n,
+    K: k,
+    ldx: x.ld,
+    x_offset: x.offset ?? 0,
+    ldw: weight.columns,
+    w_offset: product.wOffset,
+    ldy: y.ld,
+    y_offset: y.offset ?? 0,
+    ldr: residual?.ld ?? 0,
+    r_offset: residual?.offset ?? 0,
+    rank: lora?.rank ?? 0,
+    ldu: lora?.u.ld ?? 0,
+    u_offset: lora?.u.offset ?? 0,
+    ldv: lora?.v.ld ?? 0,
+    v_offset: lora?.v.offset ?? 0,
+    alpha,
+    accumulate: accumulate ? 1 : 0,
+    s_offset: columnScale?.offset ?? 0,
+    ...nestedParams(weight, part),
+  };
 }
 
 function dispatch(cmd: Commands, profile: KernelProfile, product: Product, partials?: View): void {
@@ -135,7 +173,7 @@ function partial(
   splits: number,
   splitTiles: number,
 ): void {
-  const { m, n, k, x, y, weight, part, lora, columnScale, residual } = product;
+  const { m, n, k, y, weight, lora, columnScale, residual } = product;
   const flags = [...product.flags, weightFlag(weight)];
   if (lora) flags.push('LORA');
   if (columnScale) flags.push('COLUMN_SCALE');
@@ -157,9 +195,6 @@ function partial(
     if (wide) flags.push('NF4_WIDE');
     if (tile.stages !== 2) flags.push('ONE_STAGE');
   }
-  const u = lora?.u ?? NONE;
-  const v = lora?.v ?? NONE;
-  const r = residual ?? NONE;
   cmd.dispatch(
     profile.direct
       ? {
@@ -174,36 +209,9 @@ function partial(
           flags,
           constants: tileConstants(tile, wide ? 8 : 4),
         },
+    productBindings(product),
     {
-      x: x.view,
-      ...weightBindings(weight, part),
-      y: y.view,
-      u: u.view,
-      v: v.view,
-      residual: r.view,
-      ...(columnScale && { column_scale: columnScale.view }),
-    },
-    {
-      M: m,
-      N: n,
-      K: k,
-      ldx: x.ld,
-      x_offset: x.offset ?? 0,
-      ldw: weight.columns,
-      w_offset: product.wOffset,
-      ldy: y.ld,
-      y_offset: y.offset ?? 0,
-      ldr: r.ld,
-      r_offset: r.offset ?? 0,
-      rank: lora?.rank ?? 0,
-      ldu: u.ld,
-      u_offset: u.offset ?? 0,
-      ldv: v.ld,
-      v_offset: v.offset ?? 0,
-      alpha: product.alpha ?? 1,
-      accumulate: product.accumulate ? 1 : 0,
-      s_offset: columnScale?.offset ?? 0,
-      ...nestedParams(weight, part),
+      ...productParams(product),
       k_groups: Math.ceil(tile.bk / 8),
       split_tiles: splitTiles,
       y_split: splits > 1 ? m * y.ld : 0,
@@ -213,16 +221,24 @@ function partial(
   );
 }
 
+/** Records a forward product with a kernel of its own and answers true, or leaves it alone. */
+export type ForwardKernel = (cmd: Commands, profile: KernelProfile, product: Product) => boolean;
+
 export class MatmulOps {
   readonly cmd: Commands;
   readonly profile: KernelProfile;
   readonly partials: View | undefined;
+  readonly special: ForwardKernel | undefined;
 
-  /** @param partials room for PARTIAL_VALUES; without it no product is split */
-  constructor(cmd: Commands, profile: KernelProfile, partials?: View) {
+  /**
+   * @param partials room for PARTIAL_VALUES; without it no product is split
+   * @param special asked first for every forward product
+   */
+  constructor(cmd: Commands, profile: KernelProfile, partials?: View, special?: ForwardKernel) {
     this.cmd = cmd;
     this.profile = profile;
     this.partials = partials;
+    this.special = special;
   }
 
   /**
@@ -243,26 +259,22 @@ export class MatmulOps {
       if (first >= last) continue;
       const column = first - range[0];
       const { lora, columnScale } = options;
-      dispatch(
-        this.cmd,
-        this.profile,
-        {
-          ...options,
-          lora: lora && { ...lora, v: { ...lora.v, offset: (lora.v.offset ?? 0) + column * lora.v.ld } },
-          columnScale: columnScale && { ...columnScale, offset: columnScale.offset + column },
-          m,
-          n: last - first,
-          k: weight.columns,
-          x,
-          y: { ...y, offset: (y.offset ?? 0) + column },
-          residual: options.residual && { ...options.residual, offset: (options.residual.offset ?? 0) + column },
-          weight,
-          part,
-          wOffset: part.offset + (first - part.firstRow) * weight.columns,
-          flags: ['B_ROWS_N'],
-        },
-        this.partials,
-      );
+      const product: Product = {
+        ...options,
+        lora: lora && { ...lora, v: { ...lora.v, offset: (lora.v.offset ?? 0) + column * lora.v.ld } },
+        columnScale: columnScale && { ...columnScale, offset: columnScale.offset + column },
+        m,
+        n: last - first,
+        k: weight.columns,
+        x,
+        y: { ...y, offset: (y.offset ?? 0) + column },
+        residual: options.residual && { ...options.residual, offset: (options.residual.offset ?? 0) + column },
+        weight,
+        part,
+        wOffset: part.offset + (first - part.firstRow) * weight.columns,
+        flags: ['B_ROWS_N'],
+      };
+      if (!this.special?.(this.cmd, this.profile, product)) dispatch(this.cmd, this.profile, product, this.partials);
     }
   }
 

@@ -83,7 +83,7 @@ export interface DataOffer {
 
 /** One line of the memory plan. */
 export interface MemoryItem {
-  name: 'weights' | 'lora' | 'moments' | 'checkpoints' | 'activations' | 'head' | 'other';
+  name: 'weights' | 'lora' | 'moments' | 'checkpoints' | 'activations' | 'cache' | 'head' | 'other';
   label: string;
   bytes: number;
 }

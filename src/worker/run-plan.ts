@@ -13,6 +13,7 @@ const LABELS: Record<MemoryGroup, string> = {
   moments: 'AdamW moments',
   checkpoints: 'Layer checkpoints',
   activations: 'One layer at work',
+  cache: 'Keys and values in cache',
   head: 'Head and loss',
   other: 'Tables',
 };
