@@ -125,6 +125,17 @@ export async function sendFile(exchange: Exchange, file: RepoFile, answer: FileA
   await sendBody(exchange, file, begin, end);
 }
 
+/** Waits until the network takes more, or is gone. */
+function writable(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const go = () => {
+      response.off('drain', go).off('close', go);
+      resolve();
+    };
+    response.on('drain', go).on('close', go);
+  });
+}
+
 async function sendBody({ response, fault, log }: Exchange, file: RepoFile, begin: number, end: number): Promise<void> {
   const limit = fault && 'dropAfter' in fault ? fault.dropAfter : fault && 'endAfter' in fault ? fault.endAfter : null;
   const stall = fault && 'stallAfter' in fault ? fault.stallAfter : null;
@@ -141,11 +152,7 @@ async function sendBody({ response, fault, log }: Exchange, file: RepoFile, begi
     log.sent += bytes.length;
     const more = response.write(bytes);
     if (rate) await pause((bytes.length / rate) * 1000);
-    else if (!more)
-      await new Promise<void>((go) => {
-        response.once('drain', go);
-        response.once('close', go);
-      });
+    else if (!more) await writable(response);
   }
   if (response.destroyed) return;
   if (fault && 'dropAfter' in fault) {
