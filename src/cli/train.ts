@@ -17,13 +17,12 @@ import { tokenizeSet } from '../data/tokenize-set';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
 import type { TokenizedPair } from '../data/types';
 import { exportAdapter, exportMerged } from '../export/export';
-import { adapterMerger } from '../export/merge';
+import { cpuMerger } from '../export/merge';
 import { adapterCard, mergedCard } from '../export/model-card';
 import { readAdapter } from '../formats/peft';
 import { openGpu } from '../gpu/device';
 import { downloadAdapter, initialAdapter, uploadAdapter } from '../model/adapter';
 import { loadModel } from '../model/load';
-import { quantizes } from '../model/quantize';
 import { Session } from '../model/session';
 import type { HParams } from '../train/hparams';
 import { quantizeOptions } from '../train/nf4';
@@ -151,16 +150,11 @@ async function main(): Promise<void> {
     sink: new FolderSink(args.out),
   });
   if (args.merge) {
-    const merger = adapterMerger(adapter, plan.lora.scale);
+    const merger = cpuMerger(adapter, plan.lora.scale);
     const card = mergedCard(facts, args.dtype);
     const sink = new FolderSink(`${args.out}/merged`);
     const { checkpoint } = model;
-    // Merging can repeat the usual way of quantising only; otherwise the adapter is added to the weights as stored.
-    const usual = nf4.double_quant && nf4.source_dtype === 'bfloat16';
-    const base = !quantize || usual ? 'trained' : 'source';
-    if (base === 'source') say('merging into the weights as stored: training saw them quantised in an unusual way');
-    const quantizedOnLoad = (name: string) => quantize !== undefined && quantizes(checkpoint, name, quantize);
-    await exportMerged({ checkpoint, merger, dtype: args.dtype, base, quantizedOnLoad, card, sink });
+    await exportMerged({ checkpoint, merger, dtype: args.dtype, quantize, card, sink });
     say(`merged model in ${args.out}/merged`);
   }
 }

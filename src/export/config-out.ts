@@ -1,5 +1,5 @@
-import type { FloatDtype } from '../formats/float';
 import { editObject, members } from '../formats/json-text';
+import type { OutputDtype } from './weights';
 
 const TORCH_DTYPE = { F32: 'float32', BF16: 'bfloat16', F16: 'float16' } as const;
 
@@ -19,13 +19,15 @@ const NF4_CONFIG = {
 
 /**
  * config.json of a merged model: the source's text without its quantisation and with the dtype of the new weights, under
- * whichever of `dtype` (transformers 5) and `torch_dtype` the source has. With `nf4` the quantisation stays, or is added.
+ * whichever of `dtype` (transformers 5) and `torch_dtype` the source has; dtype `source` leaves what is there. With `nf4`
+ * the quantisation stays, or is added.
  */
-export function mergedConfig(text: string, dtype: FloatDtype, nf4 = false): string {
+export function mergedConfig(text: string, dtype: OutputDtype, nf4 = false): string {
   const keys = members(text);
   const changes: Record<string, unknown> = {};
   if (!nf4) changes.quantization_config = undefined;
   else if (!keys.has('quantization_config')) changes.quantization_config = NF4_CONFIG;
+  if (dtype === 'source') return editObject(text, changes);
   if (keys.has('dtype')) changes.dtype = TORCH_DTYPE[dtype];
   if (keys.has('torch_dtype') || !keys.has('dtype')) changes.torch_dtype = TORCH_DTYPE[dtype];
   return editObject(text, changes);

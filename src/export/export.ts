@@ -1,7 +1,6 @@
 /** The exports themselves: a merged model, an adapter. Each either writes all of its files or leaves nothing behind. */
 import { readText } from '../formats/bytes';
 import type { Checkpoint } from '../formats/checkpoint';
-import type { FloatDtype } from '../formats/float';
 import {
   ADAPTER_CONFIG_FILE,
   ADAPTER_FILE,
@@ -14,7 +13,7 @@ import { COMPANION_FILES, derivedGenerationConfig, mergedConfig } from './config
 import type { Merger } from './merge';
 import { dataBytes, writeWeights } from './safetensors-out';
 import { exportTo, type OutputSink, writeFile } from './sink';
-import { type MergeBase, type MergeForm, mergedWeights } from './weights';
+import { type MergeBase, type MergeForm, mergedWeights, type OutputDtype } from './weights';
 
 export interface WrittenFile {
   name: string;
@@ -30,11 +29,11 @@ export interface ExportProgress {
 export interface MergedExport {
   checkpoint: Checkpoint;
   merger: Merger;
-  dtype: FloatDtype;
+  dtype: OutputDtype;
   /** What the adapter is added to; `trained` by default. */
   base?: MergeBase;
   /** See MergeForm. */
-  quantizedOnLoad?: MergeForm['quantizedOnLoad'];
+  quantize?: MergeForm['quantize'];
   /** README.md; see model-card.ts. */
   card: string;
   sink: OutputSink;
@@ -65,7 +64,7 @@ export function exportMerged(options: MergedExport): Promise<WrittenFile[]> {
       const tensors = await mergedWeights(checkpoint, merger, {
         dtype,
         base,
-        quantizedOnLoad: options.quantizedOnLoad,
+        quantize: options.quantize,
       });
       const totalBytes = dataBytes(tensors);
       let bytes = 0;

@@ -4,6 +4,8 @@ import { type OutputSink, writeFile } from './sink';
 
 /** A tensor to write; its bytes are made when their turn comes. */
 export interface OutputTensor extends TensorSpec {
+  /** Tensors of one group stay in one file: readers of NF4 look for a weight's scales beside it. */
+  group?: string;
   bytes(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 }
 
@@ -23,19 +25,24 @@ export const dataBytes = (tensors: readonly TensorSpec[]): number => {
 };
 
 /** The names of the files that {@link writeWeights} writes, with the tensors of each, in transformers' naming. */
-export function planShards<T extends TensorSpec>(
+export function planShards<T extends TensorSpec & { group?: string }>(
   tensors: readonly T[],
   maxShardBytes = Number.POSITIVE_INFINITY,
 ): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const tensor of tensors) {
+    const key = tensor.group ?? tensor.name;
+    groups.set(key, [...(groups.get(key) ?? []), tensor]);
+  }
   const shards: T[][] = [[]];
   let bytes = 0;
-  for (const tensor of tensors) {
-    const size = dataBytes([tensor]);
+  for (const group of groups.values()) {
+    const size = dataBytes(group);
     if (bytes + size > maxShardBytes && bytes > 0) {
       shards.push([]);
       bytes = 0;
     }
-    shards.at(-1)!.push(tensor);
+    shards.at(-1)!.push(...group);
     bytes += size;
   }
   if (shards.length === 1) return new Map([[SINGLE_FILE, shards[0]]]);

@@ -128,6 +128,13 @@ export async function nf4State(checkpoint: Checkpoint, name: string): Promise<Nf
   return { ...base, absmax: null, nested };
 }
 
+/** Shape and torch dtype of a quantised weight before it was quantised; reads only the small JSON text beside it. */
+export async function nf4Original(checkpoint: Checkpoint, name: string): Promise<{ shape: number[]; dtype: string }> {
+  return readMeta(checkpoint, name, (problem) => {
+    throw new QuantizationError('bad-quantization', `${name}: ${problem}. Get the model again.`, name);
+  });
+}
+
 interface Meta {
   quant_type: string;
   blocksize: number;

@@ -2,7 +2,7 @@
 import { DirectorySink } from '../export/directory-sink';
 import { type ExportProgress, exportAdapter, exportMerged, type WrittenFile } from '../export/export';
 import { logCsv, logJsonl } from '../export/log';
-import { adapterMerger } from '../export/merge';
+import { cpuMerger } from '../export/merge';
 import { adapterCard, type CardFacts, mergedCard } from '../export/model-card';
 import type { OutputSink } from '../export/sink';
 import { ZipSink } from '../export/zip-sink';
@@ -39,7 +39,7 @@ function write(
 ): Promise<WrittenFile[]> {
   const { hparams, lora } = run.plan;
   if (options.kind === 'merged') {
-    const merger = adapterMerger(run.adapter, lora.scale);
+    const merger = cpuMerger(run.adapter, lora.scale);
     const card = mergedCard(facts(run, model), options.dtype);
     const { dtype, base } = options;
     const { checkpoint, weights } = open;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { exportAdapter, exportMerged, type MergedExport } from '../../src/export/export';
-import { adapterMerger, type Merger } from '../../src/export/merge';
+import { cpuMerger, findLora, type Merger, mergeLora } from '../../src/export/merge';
 import { MemorySink } from '../../src/export/sink';
 import { dequantizeWeight, isNf4, nf4State, weightNames } from '../../src/formats/bnb-nf4';
 import { memoryFiles, memorySource } from '../../src/formats/bytes';
@@ -13,7 +13,9 @@ import { fixture, folderFiles, repositoryPath } from '../support/files';
 const golden = (name: string) => fixture(`tests/goldens/stories-260k-lora/${name}`);
 const adapter = await readAdapter(memorySource(await golden(ADAPTER_FILE)));
 const adapterConfig = parseAdapterConfig(new TextDecoder().decode(await golden('adapter_config.json')));
-const merger = adapterMerger(adapter, loraScale(adapterConfig));
+const scale = loraScale(adapterConfig);
+const merger = cpuMerger(adapter, scale);
+const nothing = cpuMerger(new Map(), 1);
 const open = async (path: string) => Checkpoint.open(await folderFiles(repositoryPath(path)));
 const stories = await open('public/models/stories-260k');
 const storiesNf4 = await open('tests/fixtures/models/stories-260k-bnb-4bit');
@@ -32,7 +34,9 @@ async function expected(checkpoint: Checkpoint, name: string): Promise<Float32Ar
   const base = isNf4(checkpoint, name)
     ? await dequantizeWeight(checkpoint, await nf4State(checkpoint, name))
     : decodeFloats(await checkpoint.read(name), checkpoint.tensor(name).dtype as FloatDtype);
-  return merger.merge(name, base.slice(), stories.tensor(name).shape);
+  const [rows, columns] = stories.tensor(name).shape;
+  const lora = findLora(adapter, scale, name);
+  return lora ? mergeLora(base.slice(), { firstRow: 0, rows, columns }, lora) : base;
 }
 
 describe('a merged model', () => {
@@ -56,7 +60,6 @@ describe('a merged model', () => {
   });
 
   it('is the source byte for byte when the adapter does nothing', async () => {
-    const nothing: Merger = { has: () => false, merge: (_name, weight) => weight };
     const { bytes } = await merge(stories, 'F32', { merger: nothing });
     expect(
       Buffer.compare(bytes['model.safetensors'], await fixture('public/models/stories-260k/model.safetensors')),
@@ -83,7 +86,6 @@ describe('a merged model', () => {
 
   it('of a quantised base is no longer called quantised', async () => {
     const pocket = await open('public/models/pocket-15m-bnb-4bit');
-    const nothing: Merger = { has: () => false, merge: (_name, weight) => weight };
     const { bytes, merged } = await merge(pocket, 'BF16', { merger: nothing });
     const { quantization_config, ...config } = pocket.config;
     expect(quantization_config).toBeDefined();
@@ -151,15 +153,15 @@ describe('a merged model', () => {
       expect([sink.state, sink.files.size]).toEqual(['aborted', 0]);
     };
     const lost: Merger = {
-      has: merger.has,
-      merge(name, weight, shape) {
-        if (name.includes('layers.3')) throw new Error('device lost');
-        return merger.merge(name, weight, shape);
+      ...merger,
+      merge(name, rows, dtype) {
+        if (name?.includes('layers.3')) throw new Error('device lost');
+        return merger.merge(name, rows, dtype);
       },
     };
     await run({ merger: lost }, 'device lost');
     await run(
-      { merger: { has: () => true, merge: (_n, w) => w.subarray(1) } },
+      { merger: { ...merger, merge: async (_name, rows) => rows.bytes.subarray(1) } },
       'bytes were written where its shape needs',
     );
     const abort = new AbortController();

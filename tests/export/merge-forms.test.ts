@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { exportMerged, type MergedExport } from '../../src/export/export';
-import { adapterMerger } from '../../src/export/merge';
+import { cpuMerger } from '../../src/export/merge';
 import { MemorySink } from '../../src/export/sink';
 import { dequantizeWeight, isNf4, nf4State } from '../../src/formats/bnb-nf4';
 import { memoryFiles, memorySource } from '../../src/formats/bytes';
@@ -12,7 +12,7 @@ import { fixture, folderFiles, repositoryPath } from '../support/files';
 const golden = (name: string) => fixture(`tests/goldens/stories-260k-lora/${name}`);
 const adapter = await readAdapter(memorySource(await golden(ADAPTER_FILE)));
 const config = parseAdapterConfig(new TextDecoder().decode(await golden('adapter_config.json')));
-const merger = adapterMerger(adapter, loraScale(config));
+const merger = cpuMerger(adapter, loraScale(config));
 const open = async (path: string) => Checkpoint.open(await folderFiles(repositoryPath(path)));
 const stories = await open('public/models/stories-260k');
 const storiesNf4 = await open('tests/fixtures/models/stories-260k-bnb-4bit');
@@ -41,7 +41,7 @@ function distance(a: Float32Array, b: Float32Array): number {
 
 describe('what an adapter is merged into', () => {
   it('trained on NF4 made while loading: the dequantised base, as the pre-quantised checkpoint gives', async () => {
-    const ours = await merge(stories, { base: 'trained', quantizedOnLoad: isLinear });
+    const ours = await merge(stories, { base: 'trained', quantize: {} });
     const theirs = await merge(storiesNf4, { base: 'trained' });
     for (const name of ours.names()) {
       expect(Buffer.compare(await ours.read(name), await theirs.read(name)), name).toBe(0);
@@ -49,7 +49,7 @@ describe('what an adapter is merged into', () => {
   });
 
   it('source: the 16- or 32-bit weights, whatever training saw', async () => {
-    const ours = await merge(stories, { base: 'source', quantizedOnLoad: isLinear });
+    const ours = await merge(stories, { base: 'source', quantize: {} });
     const plain = await merge(stories, { base: 'trained' });
     for (const name of ours.names()) expect(Buffer.compare(await ours.read(name), await plain.read(name))).toBe(0);
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { adapterMerger, mergeLora } from '../../src/export/merge';
+import { cpuMerger, mergeLora } from '../../src/export/merge';
 import { memorySource } from '../../src/formats/bytes';
 import { baseWeightName, loraKey, readAdapter } from '../../src/formats/peft';
 import { fixture } from '../support/files';
@@ -8,7 +8,7 @@ const random = (n: number, seed: number) =>
   Float32Array.from({ length: n }, (_, i) => Math.sin(seed * 97 + i * i * 0.37));
 
 describe('mergeLora', () => {
-  const [shape, r, scale] = [[5, 7], 3, 1.5];
+  const [range, r, scale] = [{ firstRow: 0, rows: 5, columns: 7 }, 3, 1.5];
   const [w, a, b] = [random(35, 1), random(21, 2), random(15, 3)];
   const exact = (o: number, i: number) => {
     let sum = 0;
@@ -17,14 +17,23 @@ describe('mergeLora', () => {
   };
 
   it('adds s * B @ A to the weight', () => {
-    const merged = mergeLora(w.slice(), shape, { a, b, r, scale });
+    const merged = mergeLora(w.slice(), range, { a, b, r, scale });
     for (let o = 0; o < 5; o++) for (let i = 0; i < 7; i++) expect(merged[o * 7 + i]).toBeCloseTo(exact(o, i), 6);
-    expect(mergeLora(w.slice(), shape, { a, b: new Float32Array(15), r, scale })).toEqual(w);
+    expect(mergeLora(w.slice(), range, { a, b: new Float32Array(15), r, scale })).toEqual(w);
+  });
+
+  it('merges some rows as it does all', () => {
+    const magnitude = Float32Array.of(1, 2, 0.5, 3, 4);
+    for (const more of [{}, { magnitude }]) {
+      const whole = mergeLora(w.slice(), range, { a, b, r, scale, ...more });
+      const part = mergeLora(w.slice(14, 28), { firstRow: 2, rows: 2, columns: 7 }, { a, b, r, scale, ...more });
+      expect(part).toEqual(whole.subarray(14, 28));
+    }
   });
 
   it('gives each row of a DoRA weight its magnitude as norm', () => {
     const magnitude = Float32Array.of(1, 2, 0.5, 3, 4);
-    const merged = mergeLora(w.slice(), shape, { a, b, r, scale, magnitude });
+    const merged = mergeLora(w.slice(), range, { a, b, r, scale, magnitude });
     for (let o = 0; o < 5; o++) {
       expect(Math.hypot(...merged.subarray(o * 7, o * 7 + 7))).toBeCloseTo(magnitude[o], 5);
       expect(merged[o * 7] / merged[o * 7 + 3]).toBeCloseTo(exact(o, 0) / exact(o, 3), 4);
@@ -32,8 +41,8 @@ describe('mergeLora', () => {
   });
 
   it('refuses matrices that do not fit', () => {
-    expect(() => mergeLora(w.slice(), [7, 5], { a, b, r, scale })).toThrow(RangeError);
-    expect(() => mergeLora(w.slice(), shape, { a, b, r: 2, scale })).toThrow(RangeError);
+    expect(() => mergeLora(w.slice(), { firstRow: 0, rows: 7, columns: 5 }, { a, b, r, scale })).toThrow(RangeError);
+    expect(() => mergeLora(w.slice(), range, { a, b, r: 2, scale })).toThrow(RangeError);
   });
 });
 
@@ -41,11 +50,12 @@ it('finds the matrices of each weight of a PEFT adapter', async () => {
   const adapter = await readAdapter(
     memorySource(await fixture('tests/goldens/stories-260k-lora/adapter_model.safetensors')),
   );
-  const merger = adapterMerger(adapter, 2);
+  const merger = cpuMerger(adapter, 2);
   const name = baseWeightName(2, 'v_proj');
   expect(merger.has(name)).toBe(true);
   expect(merger.has('model.embed_tokens.weight')).toBe(false);
-  const delta = await merger.merge(name, new Float32Array(32 * 64), [32, 64]);
+  const zeros = { firstRow: 0, rows: 32, columns: 64, format: 'F32', bytes: new Uint8Array(4 * 32 * 64) } as const;
+  const delta = new Float32Array((await merger.merge(name, zeros, 'F32')).buffer);
   const [a, b] = (['A', 'B'] as const).map(
     (part) => adapter.get(loraKey({ layer: 2, module: 'v_proj', part }))!.values,
   );

@@ -2,14 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { TokenizedPair } from '../../src/data/types';
-import { adapterMerger } from '../../src/export/merge';
+import { cpuMerger } from '../../src/export/merge';
 import { mergedWeights } from '../../src/export/weights';
 import { type ModelFiles, memoryFiles } from '../../src/formats/bytes';
 import { type AdapterTensor, readAdapter } from '../../src/formats/peft';
 import { initialAdapter, uploadAdapter } from '../../src/model/adapter';
 import { type LoadOptions, loadModel, type OpenModel } from '../../src/model/load';
 import { loraLayout } from '../../src/model/lora';
-import { quantizes } from '../../src/model/quantize';
 import { Session } from '../../src/model/session';
 import { PAIR_RESULT } from '../../src/ops/orpo_loss';
 import { TARGET_MODULES } from '../../src/train/hparams';
@@ -46,10 +45,10 @@ async function losses(open: OpenModel, dora: boolean, adapter: ReadonlyMap<strin
 
 async function mergedFiles(open: OpenModel, adapter: ReadonlyMap<string, AdapterTensor>, quantized: boolean) {
   const { checkpoint } = open;
-  const merged = await mergedWeights(checkpoint, adapterMerger(adapter, 2), {
+  const merged = await mergedWeights(checkpoint, cpuMerger(adapter, 2), {
     dtype: 'F32',
     base: 'trained',
-    quantizedOnLoad: (name) => quantized && quantizes(checkpoint, name, {}),
+    quantize: quantized ? {} : undefined,
   });
   const stored = await Promise.all(
     merged.map(async ({ name, dtype, shape, bytes }) => {

@@ -1,6 +1,7 @@
 /** Bundled for Chromium by tests/storage/chromium.test.ts: the real storage, fetching and export, on `window.studio`. */
 import { DirectorySink } from '../../src/export/directory-sink';
 import { exportMerged } from '../../src/export/export';
+import { cpuMerger, type Merger } from '../../src/export/merge';
 import { ZipSink } from '../../src/export/zip-sink';
 import { Checkpoint } from '../../src/formats/checkpoint';
 import { deleteModel, ensureModel, manifestModel, openModel } from '../../src/hub/model';
@@ -10,7 +11,7 @@ import { sha256Hex } from '../../src/storage/sha256';
 
 const store = new IndexedDbModelStore();
 const source = (id: string) => manifestModel(id, new URL(`models/${id}`, location.href).href);
-const nothing = { has: () => false, merge: (_name: string, weight: Float32Array) => weight };
+const nothing = cpuMerger(new Map(), 1);
 
 async function openCheckpoint(id: string) {
   await ensureModel(store, source(id));
@@ -43,9 +44,12 @@ const studio = {
     const checkpoint = await openCheckpoint(id);
     const root = await navigator.storage.getDirectory();
     const { sink, folder } = await DirectorySink.inNewFolder(root, 'export');
-    const merger = fail
-      ? { has: (name: string) => name.includes('layers.3'), merge: () => Promise.reject(new Error('lost')) }
-      : nothing;
+    const lost: Merger = {
+      ...nothing,
+      merge: (name, rows, dtype) =>
+        name?.includes('layers.3') ? Promise.reject(new Error('lost')) : nothing.merge(name, rows, dtype),
+    };
+    const merger = fail ? lost : nothing;
     const error = await exportMerged({ checkpoint, merger, dtype: 'F32', card: '#', sink }).then(
       () => null,
       (e: Error) => e.message,
