@@ -63,7 +63,7 @@ export class ChatTemplateError extends Error {
 type Json = Record<string, unknown>;
 
 /** Templates of models that were fitted with several keep the one for plain conversation under "default". */
-function templateOf(config: Json, file: string | null): string | null {
+export function templateOf(config: Json, file: string | null): string | null {
   if (file !== null) return file;
   const own = config.chat_template;
   if (typeof own === 'string') return own === '' ? null : own;
@@ -75,7 +75,8 @@ function templateOf(config: Json, file: string | null): string | null {
   return null;
 }
 
-function tokenString(value: unknown): string | null {
+/** A token of tokenizer_config.json: a string, or an object that holds it. */
+export function tokenString(value: unknown): string | null {
   if (typeof value === 'string') return value === '' ? null : value;
   if (value !== null && typeof value === 'object') {
     const { content } = value as { content?: unknown };

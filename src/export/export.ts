@@ -1,4 +1,4 @@
-/** The exports themselves: a merged model, an adapter. Each either writes all of its files or leaves nothing behind. */
+/** The exports themselves: a merged model, a GGUF file, an adapter. Each either writes all of its files or leaves nothing behind. */
 import { readText } from '../formats/bytes';
 import type { Checkpoint } from '../formats/checkpoint';
 import {
@@ -10,7 +10,9 @@ import {
   writeAdapterConfig,
 } from '../formats/peft';
 import { COMPANION_FILES, derivedGenerationConfig, mergedConfig } from './config-out';
+import { type GgufForm, planGguf, writeGguf } from './gguf-out';
 import type { Merger } from './merge';
+import { modelfile } from './modelfile';
 import { dataBytes, writeWeights } from './safetensors-out';
 import { exportTo, type OutputSink, writeFile } from './sink';
 import { type MergeBase, type MergeForm, mergedWeights, type OutputDtype } from './weights';
@@ -94,6 +96,43 @@ export function exportMerged(options: MergedExport): Promise<WrittenFile[]> {
         mergedConfig(await readText(source, 'config.json'), base === 'nf4' ? 'BF16' : dtype, base === 'nf4'),
       );
       return files;
+    },
+    signal,
+  );
+}
+
+export interface GgufExport {
+  checkpoint: Checkpoint;
+  merger: Merger;
+  form: GgufForm;
+  /** Without `.gguf`. */
+  fileName: string;
+  /** README.md */
+  card: string;
+  sink: OutputSink;
+  onProgress?: (progress: ExportProgress) => void;
+  signal?: AbortSignal;
+}
+
+/** Writes a merged model as one GGUF file, with a Modelfile for Ollama. Rejects with what failed, after the sink has been aborted. */
+export function exportGguf(options: GgufExport): Promise<WrittenFile[]> {
+  const { checkpoint, merger, form, card, sink, onProgress = () => {}, signal } = options;
+  const file = `${options.fileName}.gguf`;
+  return exportTo(
+    sink,
+    async (out) => {
+      const plan = await planGguf(checkpoint, merger, form);
+      let bytes = 0;
+      const written = await writeGguf(out, file, plan, (more) => {
+        bytes += more;
+        onProgress({ file, bytes, totalBytes: plan.layout.size });
+      });
+      const recipe = modelfile(file, plan.chatTemplate);
+      return [
+        written,
+        { name: 'README.md', bytes: await writeFile(out, 'README.md', card) },
+        { name: 'Modelfile', bytes: await writeFile(out, 'Modelfile', recipe) },
+      ];
     },
     signal,
   );

@@ -61,18 +61,20 @@ async function openNf4(checkpoint: Checkpoint, name: string): Promise<RowReader>
   };
 }
 
-/** Ranges of rows, each but the last a multiple of 64 rows, so that NF4's blocks begin with them. */
-export function* rowRanges(shape: readonly number[]): Iterable<[firstRow: number, rows: number]> {
+/** Ranges of rows, each but the last a multiple of 64 rows, so that NF4's blocks begin with them, and of `unit`. */
+export function* rowRanges(shape: readonly number[], unit = 1): Iterable<[firstRow: number, rows: number]> {
   const { rows, columns } = matrixShape(shape);
-  const step = Math.max(BLOCK, Math.floor(PIECE / Math.max(1, columns) / BLOCK) * BLOCK);
+  let least = BLOCK; // their least common multiple
+  while (least % unit) least += BLOCK;
+  const step = Math.max(least, Math.floor(PIECE / Math.max(1, columns) / least) * least);
   for (let first = 0; first < rows; first += step) yield [first, Math.min(step, rows - first)];
 }
 
 /** All rows in order; the next are read while the last are in use. */
-export async function* readRows(source: RowSource): AsyncIterable<RawRows> {
+export async function* readRows(source: RowSource, unit = 1): AsyncIterable<RawRows> {
   const read = await source.open();
   let next: Promise<RawRows> | null = null;
-  for (const [first, rows] of rowRanges(source.shape)) {
+  for (const [first, rows] of rowRanges(source.shape, unit)) {
     const here = next;
     next = read(first, rows);
     next.catch(() => undefined); // it rejects again where it is awaited

@@ -12,6 +12,8 @@ import { type LoadProgress, loadWeights } from './weights';
 
 export interface OpenModel extends LoadedModel {
   checkpoint: Checkpoint;
+  /** How weights of 16 or 32 bits were quantised on their way to the GPU; a merge must do the same. */
+  quantize?: QuantizeOptions;
 }
 
 export interface LoadOptions {
@@ -36,7 +38,7 @@ export async function loadModel(
   const quantize = options.quantize === 'nf4' ? {} : options.quantize;
   try {
     const weights = await loadWeights(checkpoint, config, cmd, weightMemory, onProgress, { quantize });
-    return { gpu, cmd, config, weights, weightMemory, checkpoint };
+    return { gpu, cmd, config, weights, weightMemory, checkpoint, quantize };
   } catch (error) {
     weightMemory.destroy();
     cmd.destroy();

@@ -13,7 +13,7 @@ export function inverseFrequencies(rope: RopeConfig, headDim: number): Float32Ar
 }
 
 /** Llama 3.1's scaling: long wavelengths are stretched by `factor`, short ones kept, those between blended. */
-function llama3(inv: number, rope: RopeConfig): number {
+export function llama3(inv: number, rope: RopeConfig): number {
   const wavelength = (2 * Math.PI) / inv;
   if (wavelength < rope.originalMaxPositions / rope.highFreqFactor) return inv;
   if (wavelength > rope.originalMaxPositions / rope.lowFreqFactor) return inv / rope.factor;

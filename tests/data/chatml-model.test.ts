@@ -5,7 +5,7 @@ import { renderRow } from '../../src/data/render';
 import { resolveTokenIds, tokenizeRow } from '../../src/data/tokenize';
 import { loadTokenizer } from '../../src/data/tokenizer';
 import { exportMerged } from '../../src/export/export';
-import { adapterMerger } from '../../src/export/merge';
+import { cpuMerger } from '../../src/export/merge';
 import { MemorySink } from '../../src/export/sink';
 import { memoryFiles, readJson } from '../../src/formats/bytes';
 import { Checkpoint } from '../../src/formats/checkpoint';
@@ -122,7 +122,7 @@ it('trains on the new tokens, and the merged model has them', async () => {
   session.destroy();
 
   const sink = new MemorySink();
-  const merger = adapterMerger(adapter, plan.lora.scale);
+  const merger = cpuMerger(adapter, plan.lora.scale);
   await exportMerged({ checkpoint: model.checkpoint, merger, dtype: 'F32', card: '', sink });
   const merged = memoryFiles(Object.fromEntries(sink.files));
   await expectGrown(await Checkpoint.open(await stories()), await Checkpoint.open(merged), EMBEDDING, 2);
