@@ -1,10 +1,12 @@
 /**
  * npm run -s train -- --model DIR --data ROWS.jsonl [--eval ROWS.jsonl] --config HPARAMS.json --out DIR
- *                     [--adapter-init FILE] [--merge] [--dtype F32|BF16|F16] [--max-steps N] [--chatml reserved|add]
+ *                     [--adapter-init FILE] [--merge] [--dtype source|F32|BF16|F16] [--shard-bytes N]
+ *                     [--format safetensors|gguf-f16|gguf-q8_0] [--max-steps N] [--chatml reserved|add]
  *
  * The page's engine under Node. Rows {prompt, chosen, rejected} are used as they are (no template). Writes log.jsonl,
- * eval.jsonl, adapter_model.safetensors and adapter_config.json, with --merge a loadable merged/. Progress on standard
- * error; status 0 only for a finished run, 1 for a failure, 2 for wrong arguments.
+ * eval.jsonl, adapter_model.safetensors and adapter_config.json, with --merge a loadable merged/, or with a GGUF format a
+ * gguf/ for llama.cpp and Ollama. Progress on standard error; status 0 only for a finished run, 1 for a failure, 2 for
+ * wrong arguments.
  */
 import { createReadStream } from 'node:fs';
 import { appendFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
@@ -16,9 +18,9 @@ import { resolveTokenIds } from '../data/tokenize';
 import { tokenizeSet } from '../data/tokenize-set';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
 import type { TokenizedPair } from '../data/types';
-import { exportAdapter, exportMerged } from '../export/export';
-import { cpuMerger } from '../export/merge';
-import { adapterCard, mergedCard } from '../export/model-card';
+import { exportAdapter, exportGguf, exportMerged } from '../export/export';
+import { GpuMerger } from '../export/gpu-merger';
+import { adapterCard, ggufCard, mergedCard } from '../export/model-card';
 import { readAdapter } from '../formats/peft';
 import { openGpu } from '../gpu/device';
 import { downloadAdapter, initialAdapter, uploadAdapter } from '../model/adapter';
@@ -36,7 +38,12 @@ import { CHATML_OPTION, folderFiles, modelFolder } from './node-files';
 
 const USAGE =
   'train: --model DIR --data ROWS.jsonl [--eval ROWS.jsonl] --config HPARAMS.json --out DIR ' +
-  `[--adapter-init FILE] [--merge] [--dtype F32|BF16|F16] [--max-steps N] ${CHATML_OPTION}`;
+  '[--adapter-init FILE] [--merge] [--dtype source|F32|BF16|F16] [--shard-bytes N] ' +
+  `[--format safetensors|gguf-f16|gguf-q8_0] [--max-steps N] ${CHATML_OPTION}`;
+
+const DTYPES = ['source', 'F32', 'BF16', 'F16'] as const;
+const FORMATS = ['safetensors', 'gguf-f16', 'gguf-q8_0'] as const;
+const isOneOf = <T extends string>(all: readonly T[], text: string): text is T => all.includes(text as T);
 
 const say = (text: string) => process.stderr.write(`${text}\n`);
 
@@ -50,18 +57,23 @@ function readArguments() {
     'adapter-init': { type: 'string' },
     merge: { type: 'boolean' },
     dtype: { type: 'string', default: 'F32' },
+    format: { type: 'string', default: 'safetensors' },
+    'shard-bytes': { type: 'string' },
     chatml: { type: 'string' },
     'max-steps': { type: 'string' },
   } as const;
   const { values } = parseArgs({ options });
-  const { model, data, config, out, dtype } = values;
-  const maxSteps = values['max-steps'] === undefined ? undefined : Number(values['max-steps']);
+  const { model, data, config, out, dtype, format } = values;
+  const count = (name: 'max-steps' | 'shard-bytes') => {
+    const value = values[name] === undefined ? undefined : Number(values[name]);
+    if (value === undefined || (Number.isInteger(value) && value > 0)) return value;
+    throw new RangeError(`--${name} must be a whole number of at least 1`);
+  };
   if (!model || !data || !config || !out) throw new RangeError('--model, --data, --config and --out are needed');
-  if (dtype !== 'F32' && dtype !== 'BF16' && dtype !== 'F16') throw new RangeError('--dtype is F32, BF16 or F16');
-  if (maxSteps !== undefined && !(Number.isInteger(maxSteps) && maxSteps > 0)) {
-    throw new RangeError('--max-steps must be a whole number of at least 1');
-  }
-  return { ...values, model, data, config, out, dtype: dtype as 'F32' | 'BF16' | 'F16', maxSteps };
+  if (!isOneOf(DTYPES, dtype)) throw new RangeError(`--dtype is one of ${DTYPES.join(', ')}`);
+  if (!isOneOf(FORMATS, format)) throw new RangeError(`--format is one of ${FORMATS.join(', ')}`);
+  const [maxSteps, shardBytes] = [count('max-steps'), count('shard-bytes')];
+  return { ...values, model, data, config, out, dtype, format, maxSteps, shardBytes };
 }
 
 /** The usable rows of a file as tokens; the others are named on standard error. */
@@ -131,8 +143,9 @@ async function main(): Promise<void> {
     dataName: basename(args.data),
     trainPairs: train.length,
     hparams,
-    lastStep: trainer.log.at(-1),
-    lastEval: trainer.evalLog.at(-1),
+    log: { steps: trainer.log, evals: trainer.evalLog },
+    gpu: `${gpu.info.vendor} ${gpu.info.architecture} ${gpu.info.description}`,
+    tier: gpu.profile.tier,
   };
   const config = {
     base_model_name_or_path: basename(args.model),
@@ -150,12 +163,21 @@ async function main(): Promise<void> {
     sink: new FolderSink(args.out),
   });
   if (args.merge) {
-    const merger = cpuMerger(adapter, plan.lora.scale);
-    const card = mergedCard(facts, args.dtype);
-    const sink = new FolderSink(`${args.out}/merged`);
     const { checkpoint } = model;
-    await exportMerged({ checkpoint, merger, dtype: args.dtype, quantize, card, sink });
-    say(`merged model in ${args.out}/merged`);
+    const merger = new GpuMerger(gpu, adapter, plan.lora.scale);
+    const { dtype, format, shardBytes: maxShardBytes } = args;
+    const folder = `${args.out}/${format === 'safetensors' ? 'merged' : 'gguf'}`;
+    const common = { checkpoint, merger, sink: new FolderSink(folder) };
+    if (format === 'safetensors') {
+      await exportMerged({ ...common, dtype, quantize, maxShardBytes, card: mergedCard(facts, dtype) });
+    } else {
+      const type = format === 'gguf-f16' ? 'F16' : 'Q8_0';
+      const fileName = `${basename(args.model)}-orpo-${type}`;
+      const form = { type, base: 'trained', quantize, name: `${basename(args.model)}-orpo` } as const;
+      await exportGguf({ ...common, form, fileName, card: ggufCard(facts, `${fileName}.gguf`) });
+    }
+    merger.destroy();
+    say(`merged model in ${folder}`);
   }
 }
 

@@ -3,6 +3,7 @@ import { encodeFloats, FLOAT_BYTES, type FloatDtype } from '../formats/float';
 import type { AdapterTensor } from '../formats/peft';
 import { Commands } from '../gpu/commands';
 import type { Gpu } from '../gpu/device';
+import { GpuError } from '../gpu/errors';
 import { bufferSpec, Memory } from '../gpu/memory';
 import { mergeLoraPiece } from '../ops/merge_lora';
 import { quantizeNf4Piece } from '../ops/quantize_nf4';
@@ -14,7 +15,10 @@ const SCALES_HEAD = 272;
 const BUFFERS = ['source', 'scales', 'a', 'b', 'merged', 'absmax'] as const;
 type BufferName = (typeof BUFFERS)[number];
 
-/** Gives the bytes of {@link cpuMerger}. Rows must have a multiple of 4 columns; others are left to the CPU. */
+/**
+ * Gives the bytes of {@link cpuMerger}. Rows whose width is no multiple of 4 are left to the CPU, and all of them once the
+ * GPU has failed: it may be lost, or have no room beside the model, and an export should not fail with it.
+ */
 export class GpuMerger implements Merger {
   readonly #cmd: Commands;
   readonly #tensors: ReadonlyMap<string, AdapterTensor>;
@@ -22,6 +26,8 @@ export class GpuMerger implements Merger {
   readonly #cpu: Merger;
   /** Each grows to the largest rows seen. */
   readonly #memory = new Map<BufferName, Memory>();
+  /** What the GPU failed with. */
+  failure: unknown = null;
   /** The weight whose A and B are on the GPU. */
   #adapterOf: string | null = null;
 
@@ -36,42 +42,77 @@ export class GpuMerger implements Merger {
     return this.#cpu.has(name);
   }
 
-  /** @throws GpuError `out-of-memory` */
   async merge(name: string | null, rows: RawRows, dtype: FloatDtype): Promise<Uint8Array<ArrayBuffer>> {
     const lora = name === null ? null : findLora(this.#tensors, this.#scale, name);
     if (!lora && rows.format === dtype) return rows.bytes;
-    if (rows.columns % 4) return this.#cpu.merge(name, rows, dtype);
+    return this.#orOnCpu(
+      rows.columns % 4 === 0,
+      () => this.#merge(name, lora, rows, dtype),
+      () => this.#cpu.merge(name, rows, dtype),
+    );
+  }
+
+  async quantize(rows: RawRows): Promise<BlockCodes> {
+    const { format } = rows;
+    if (format === 'NF4') return this.#cpu.quantize(rows);
+    return this.#orOnCpu(
+      (rows.rows * rows.columns) % 8 === 0,
+      () => this.#quantize(rows, format),
+      () => this.#cpu.quantize(rows),
+    );
+  }
+
+  async #orOnCpu<T>(suits: boolean, onGpu: () => Promise<T>, onCpu: () => Promise<T>): Promise<T> {
+    if (suits && this.failure === null) {
+      try {
+        return await onGpu();
+      } catch (cause) {
+        this.failure = cause;
+      }
+    }
+    return onCpu();
+  }
+
+  async #merge(name: string | null, lora: LoraMatrices | null, rows: RawRows, dtype: FloatDtype) {
     const elements = rows.rows * rows.columns;
     // DoRA's norms are sums that only the CPU makes to the last bit.
     const out = lora?.magnitude ? 'F32' : dtype;
     const bytes = elements * FLOAT_BYTES[out];
     const merged = await this.#buffer('merged', bytes);
     const matrices = await this.#upload(name, lora);
-    mergeLoraPiece(this.#cmd, {
-      ...(await this.#uploadRows(rows)),
-      elements,
-      columns: rows.columns,
-      lora: { ...matrices, firstRow: rows.firstRow },
-      merged,
-      dtype: out,
+    const piece = { ...(await this.#uploadRows(rows)), elements, columns: rows.columns, merged, dtype: out };
+    const result = await this.#checked(() => {
+      mergeLoraPiece(this.#cmd, { ...piece, lora: { ...matrices, firstRow: rows.firstRow } });
+      return this.#cmd.read(merged, bytes);
     });
-    const result = new Uint8Array(await this.#cmd.read(merged, bytes));
-    if (!lora?.magnitude) return result;
-    const values = scaleRows(new Float32Array(result.buffer), rows, lora.magnitude);
+    if (!lora?.magnitude) return new Uint8Array(result);
+    const values = scaleRows(new Float32Array(result), rows, lora.magnitude);
     return encodeFloats(values, dtype) as Uint8Array<ArrayBuffer>;
   }
 
-  async quantize(rows: RawRows): Promise<BlockCodes> {
-    if (rows.format === 'NF4' || (rows.rows * rows.columns) % 8) return this.#cpu.quantize(rows);
+  async #quantize(rows: RawRows, format: FloatDtype): Promise<BlockCodes> {
     const elements = rows.rows * rows.columns;
     const blocks = Math.ceil(elements / 64);
     const codes = await this.#buffer('merged', elements / 2);
     const absmax = await this.#buffer('absmax', blocks * 4);
     const { source } = await this.#uploadRows(rows);
-    const piece = { source, format: rows.format, elements, codes, firstElement: 0, absmax, firstBlock: 0 };
-    quantizeNf4Piece(this.#cmd, piece);
-    const packed = new Uint8Array(await this.#cmd.read(codes, elements / 2));
-    return { codes: packed, absmax: new Float32Array(await this.#cmd.read(absmax, blocks * 4)) };
+    const [packed, maxima] = await this.#checked(() => {
+      quantizeNf4Piece(this.#cmd, { source, format, elements, codes, firstElement: 0, absmax, firstBlock: 0 });
+      return Promise.all([this.#cmd.read(codes, elements / 2), this.#cmd.read(absmax, blocks * 4)]);
+    });
+    return { codes: new Uint8Array(packed), absmax: new Float32Array(maxima) };
+  }
+
+  /** Runs work that is recorded at once; what the device refuses of it rejects, where it would else give zeros. */
+  async #checked<T>(work: () => Promise<T>): Promise<T> {
+    const { device } = this.#cmd;
+    device.pushErrorScope('validation');
+    const running = work();
+    const refused = device.popErrorScope();
+    const result = await running;
+    const error = await refused;
+    if (error) throw new GpuError('limits', error.message);
+    return result;
   }
 
   destroy(): void {

@@ -35,7 +35,10 @@ export interface BlockCodes {
 export interface Merger {
   /** Whether this base weight, e.g. `model.layers.0.self_attn.q_proj.weight`, has LoRA. */
   has(name: string): boolean;
-  /** Rows with the adapter added, where `name` has one, rounded once to `dtype`. Null for rows as they are. */
+  /**
+   * Rows with the adapter added, where `name` has one, rounded once to `dtype`; with a null name, as they are. The rows'
+   * own bytes may be overwritten or handed back.
+   */
   merge(name: string | null, rows: RawRows, dtype: FloatDtype): Promise<Uint8Array<ArrayBuffer>>;
   /** NF4 codes and block maxima of rows, to bitsandbytes' bits. Their values must be in the dtype that is quantised. */
   quantize(rows: RawRows): Promise<BlockCodes>;

@@ -1,6 +1,8 @@
-import type { FloatDtype } from '../formats/float';
+import { version } from '../../package.json';
 import type { HParams } from '../train/hparams';
-import type { EvalRecord, StepRecord } from '../train/records';
+import { cardCurves, tellNumber as number } from './card-curves';
+import type { RunLog } from './log';
+import type { MergeBase, OutputDtype } from './weights';
 
 /** What the model card tells; anything unknown is left out. */
 export interface CardFacts {
@@ -11,8 +13,32 @@ export interface CardFacts {
   dataName?: string;
   trainPairs?: number;
   hparams: HParams;
-  lastStep?: StepRecord;
-  lastEval?: EvalRecord;
+  log?: RunLog;
+  /** The GPU that it was trained on, and the capabilities that its kernels used. */
+  gpu?: string;
+  tier?: string;
+}
+
+/** Licences that the Hub knows by name, of bases whose names tell. */
+const LICENCES: [RegExp, string][] = [
+  [/llama-?3\.1/i, 'llama3.1'],
+  [/llama-?3\.2/i, 'llama3.2'],
+  [/llama-?3\.3/i, 'llama3.3'],
+  [/llama-?3(?!\.)/i, 'llama3'],
+  [/smollm|tinyllama|mistral-7b/i, 'apache-2.0'],
+];
+
+const licenceOf = (baseModel: string): string | undefined => LICENCES.find(([name]) => name.test(baseModel))?.[1];
+
+function licenceNote({ baseModel }: CardFacts): string {
+  const licence = licenceOf(baseModel);
+  const llama = licence?.startsWith('llama')
+    ? ' Built with Llama. If you pass it on, its licence asks for that line, for its text, and for a name that begins with “Llama”.'
+    : '';
+  return (
+    `The licence of the base model, ${plain(baseModel)}, applies to this model as well${licence ? ` (${licence})` : ''}.${llama} ` +
+    'The data it was trained on may have terms of its own.'
+  );
 }
 
 const HPARAMS_TOLD = [
@@ -36,10 +62,10 @@ const yaml = (text: string): string => JSON.stringify(text);
 const plain = (text: string): string => text.replace(/[`|\r\n]/gu, ' ');
 const table = (head: [string, string], rows: (readonly [string, string])[]): string =>
   [`| ${head.join(' | ')} |`, '|---|---|', ...rows.map((row) => `| ${row.join(' | ')} |`)].join('\n');
-const number = (x: number): string => (Number.isFinite(x) ? String(Number(x.toPrecision(5))) : 'not finite');
 
 function body(facts: CardFacts, howToLoad: string): string {
-  const { hparams, lastStep, lastEval, dataName, trainPairs } = facts;
+  const { hparams, log, dataName, trainPairs, gpu, tier } = facts;
+  const [lastStep, lastEval] = [log?.steps.at(-1), log?.evals.at(-1)];
   const value = (key: keyof HParams) => plain([hparams[key]].flat().join(', '));
   const parts = [
     `Fine-tuned from **${plain(facts.baseModel)}** with [ORPO](https://arxiv.org/abs/2403.07691) and LoRA` +
@@ -62,6 +88,8 @@ function body(facts: CardFacts, howToLoad: string): string {
       : `last step (${lastStep.step})`;
     const text = table(['metric', head], rows);
     parts.push(`## Results\n\n${lastEval ? text.replace('|---|---|', '|---|---|---|') : text}`);
+    const curves = cardCurves(log!);
+    if (curves) parts.push(`## Curves\n\n${curves}`);
   }
   parts.push(
     `## Settings\n\n${table(
@@ -69,13 +97,19 @@ function body(facts: CardFacts, howToLoad: string): string {
       HPARAMS_TOLD.map((key) => [key, value(key)] as const),
     )}`,
   );
+  const versions: [string, string][] = [['ORPO Studio', version]];
+  if (gpu) versions.push(['GPU', plain(gpu)]);
+  if (tier) versions.push(['kernels', plain(tier)]);
+  parts.push(`## Versions\n\n${table(['', ''], versions)}`, `## Licence\n\n${licenceNote(facts)}`);
   return parts.join('\n\n');
 }
 
 function frontMatter(facts: CardFacts, library: string, extra: string[] = []): string {
   const tags = ['orpo', 'lora', 'orpo-studio', ...extra].map((tag) => `- ${tag}`);
+  const licence = licenceOf(facts.baseModel);
   const lines = [
     `base_model: ${yaml(facts.baseModel)}`,
+    ...(licence ? [`license: ${licence}`] : []),
     `library_name: ${library}`,
     'pipeline_tag: text-generation',
     'tags:',
@@ -87,13 +121,25 @@ function frontMatter(facts: CardFacts, library: string, extra: string[] = []): s
 const shortName = (facts: CardFacts): string => plain(facts.baseModel.split('/').at(-1) || 'model');
 
 /** README.md of a merged model. */
-export function mergedCard(facts: CardFacts, dtype: FloatDtype): string {
-  const what = facts.quantizedBase
-    ? `The adapter is merged into the dequantised base, which is what it was trained on; weights are ${dtype}.`
-    : `The adapter is merged into the base; weights are ${dtype}.`;
+export function mergedCard(facts: CardFacts, dtype: OutputDtype, base: MergeBase = 'trained'): string {
+  const into = {
+    trained: facts.quantizedBase
+      ? 'The adapter is merged into the dequantised base, which is what it was trained on'
+      : 'The adapter is merged into the base',
+    source: 'The adapter is merged into the base’s own weights, finer than the 4-bit ones that it was trained on',
+    nf4: 'The adapter is merged into the dequantised base, and the sum is quantised to NF4 again',
+  }[base];
+  const weights = dtype === 'source' ? 'weights are of the base’s dtypes' : `weights are ${dtype}`;
+  const what = base === 'nf4' ? `${into}.` : `${into}; ${weights}.`;
   const load =
     '```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\nmodel = AutoModelForCausalLM.from_pretrained("path/to/this/folder")\ntokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")\n```';
   return `${frontMatter(facts, 'transformers')}\n\n# ${shortName(facts)}, ORPO\n\n${body(facts, `${what}\n\n${load}`)}\n`;
+}
+
+/** README.md beside a GGUF file. */
+export function ggufCard(facts: CardFacts, fileName: string): string {
+  const run = `\`\`\`sh\nllama-cli -m ${fileName} -p "Tell me a story."\n\n# or, with the Modelfile beside it\nollama create my-model -f Modelfile\nollama run my-model\n\`\`\``;
+  return `${frontMatter(facts, 'gguf')}\n\n# ${shortName(facts)}, ORPO, GGUF\n\n${body(facts, `The merged model for llama.cpp and Ollama.\n\n${run}`)}\n`;
 }
 
 /** README.md of an adapter. */

@@ -9,11 +9,13 @@ import type { ChatmlSupport } from '../data/chatml-tokens';
 import type { HParams } from '../train/hparams';
 import type { EvalRecord, StepRecord } from '../train/records';
 import type { DataPreview, DataRequests, PromptChoice, Role, Split } from './protocol-data';
+import type { ExportProgress, ExportRequests, MergeBase } from './protocol-export';
 import type { CuratedModel, ModelRequests, ModelSource } from './protocol-models';
 
 /** What every setting is unless somebody says otherwise, and the modules that may carry an adapter. */
 export { DEFAULT_HPARAMS, TARGET_MODULES } from '../train/hparams';
 export type * from './protocol-data';
+export type * from './protocol-export';
 export type * from './protocol-models';
 export type { ChatmlSupport, ChatmlTokenSource, EvalRecord, HParams, StepRecord };
 
@@ -174,33 +176,9 @@ export interface ModelProgress {
   secondsLeft: number | null;
 }
 
-export type ExportKind = 'merged' | 'adapter' | 'log-jsonl' | 'log-csv';
-/**
- * `trained`: the weights training saw, dequantised where they were 4-bit. `source`: the model's own 16-bit weights.
- * `nf4`: as `trained`, quantised to NF4 again.
- */
-export type MergeBase = 'trained' | 'source' | 'nf4';
-export type OutputDtype = 'F32' | 'BF16' | 'F16';
-
-export interface ExportOptions {
-  kind: ExportKind;
-  /** Dtype of merged weights; ignored for other kinds and for the base `nf4`. */
-  dtype: OutputDtype;
-  /** What the adapter is added to; `trained` when absent. One of the model's `mergeBases`. */
-  base?: MergeBase;
-  /** Write into this folder; when absent the answer carries a stream of one file (zip, jsonl or csv). */
-  directory?: FileSystemDirectoryHandle;
-}
-
-export interface ExportResult {
-  files: { name: string; bytes: number }[];
-  /** Present when no directory was given. */
-  download?: { name: string; mimeType: string; stream: ReadableStream<Uint8Array> };
-}
-
 // ---------------------------------------------------------------------------------------------- requests
 
-export interface Requests extends DataRequests, ModelRequests {
+export interface Requests extends DataRequests, ExportRequests, ModelRequests {
   /**
    * Opens the GPU; comes first. `baseUrl` is the page's own address, under which built-in models and data lie;
    * `hubUrl` is that of the Hugging Face Hub, unless it is the usual one. Rejects with code `no-webgpu`, `no-adapter` or `device-failed`.
@@ -230,7 +208,6 @@ export interface Requests extends DataRequests, ModelRequests {
   /** Answers when the run has ended: finished, stopped by the visitor, or failed (then it rejects). */
   train: { args: Settings; result: RunProgress };
   stop: { args: Record<string, never>; result: RunProgress };
-  export: { args: ExportOptions; result: ExportResult };
 }
 
 export type RequestType = keyof Requests;
@@ -252,7 +229,7 @@ export type WorkerEvent =
   | { event: 'step'; record: StepRecord }
   | { event: 'eval'; record: EvalRecord }
   | { event: 'progress'; progress: RunProgress }
-  | { event: 'exportProgress'; bytes: number; totalBytes: number; file: string }
+  | { event: 'exportProgress'; progress: ExportProgress }
   /** The GPU went away, and with it the model and a run in work. Loading the model again opens it anew. */
   | { event: 'deviceLost'; error: StudioError };
 

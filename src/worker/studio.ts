@@ -15,12 +15,13 @@ import { curatedModels } from './curated';
 import { DataDesk } from './data-desk';
 import { StateError } from './errors';
 import { estimate } from './estimate';
-import { exportRun } from './export-run';
+import { ExportDesk } from './export-desk';
 import { ModelDesk, type OpenedSource } from './model-desk';
 import type {
   DataOffer,
   DataRequests,
   DeviceInfo,
+  ExportRequests,
   MergeBase,
   ModelRequests,
   ModelSummary,
@@ -56,6 +57,7 @@ export class Studio {
   readonly #host: StudioHost;
   readonly #desk: DataDesk;
   readonly #models: ModelDesk;
+  readonly #exports: ExportDesk;
   /** Ends in "/". */
   #baseUrl = '';
   #hubUrl = HUB;
@@ -76,12 +78,26 @@ export class Studio {
       places: () => ({ modelsUrl: `${this.#baseUrl}models`, hubUrl: this.#hubUrl }),
       onProgress: (progress) => host.emit({ event: 'modelProgress', progress }),
     });
-    this.handlers = { ...this.#ownHandlers, ...this.#desk.handlers, ...this.#models.handlers };
+    this.#exports = new ExportDesk({
+      subject: () =>
+        this.#finished && this.#loaded && { run: this.#finished, open: this.#loaded.open, model: this.#loaded.summary },
+      emit: host.emit,
+      hubUrl: () => this.#hubUrl,
+    });
+    this.handlers = {
+      ...this.#ownHandlers,
+      ...this.#desk.handlers,
+      ...this.#models.handlers,
+      ...this.#exports.handlers,
+    };
   }
 
   readonly handlers: Handlers;
 
-  readonly #ownHandlers: Omit<Handlers, keyof DataRequests | Exclude<keyof ModelRequests, 'loadModel'>> = {
+  readonly #ownHandlers: Omit<
+    Handlers,
+    keyof DataRequests | keyof ExportRequests | Exclude<keyof ModelRequests, 'loadModel'>
+  > = {
     init: ({ baseUrl, hubUrl = HUB }) => {
       this.#baseUrl = new URL('.', baseUrl).href;
       this.#hubUrl = hubUrl.replace(/\/$/u, '');
@@ -100,15 +116,6 @@ export class Studio {
     stop: async () => {
       this.#run?.stop();
       return this.#run?.progress ?? idle;
-    },
-    export: (options) => {
-      if (!this.#finished || !this.#loaded) {
-        throw new StateError('nothing-to-export', 'There is no trained adapter yet. Train at least one step first.');
-      }
-      const { open, summary } = this.#loaded;
-      return exportRun(options, this.#finished, open, summary, (progress) =>
-        this.#host.emit({ event: 'exportProgress', ...progress }),
-      );
     },
   };
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { version } from '../../package.json';
 import { logCsv, logJsonl } from '../../src/export/log';
-import { adapterCard, mergedCard } from '../../src/export/model-card';
+import { adapterCard, ggufCard, mergedCard } from '../../src/export/model-card';
 import { DEFAULT_HPARAMS } from '../../src/train/hparams';
 import type { EvalRecord, StepRecord } from '../../src/train/records';
 import { fixture } from '../support/files';
@@ -59,13 +60,16 @@ describe('model cards', () => {
     dataName: 'politeness | pairs.jsonl',
     trainPairs: 120,
     hparams: DEFAULT_HPARAMS as typeof DEFAULT_HPARAMS & { target_modules: never[] },
-    lastStep: steps.at(-1),
-    lastEval: evals.at(-1),
+    log: { steps, evals },
+    gpu: 'Some | GPU',
+    tier: 'f32',
   };
 
   it('tell base, data, settings and results', () => {
     const card = mergedCard(facts, 'BF16');
-    expect(card).toMatch(/^---\nbase_model: "meta-llama\/Llama-3\.2-1B"\nlibrary_name: transformers\n/);
+    expect(card).toMatch(
+      /^---\nbase_model: "meta-llama\/Llama-3\.2-1B"\nlicense: llama3\.2\nlibrary_name: transformers\n/,
+    );
     expect(card).toContain('tags:\n- orpo\n- lora\n');
     expect(card).toContain('# Llama-3.2-1B, ORPO');
     expect(card).toContain('dequantised base');
@@ -83,10 +87,29 @@ describe('model cards', () => {
     }
   });
 
+  it('draw the curves, and tell versions, GPU and licence', () => {
+    const card = mergedCard(facts, 'source', 'source');
+    const line = /^loss +([▁▂▃▄▅▆▇█]+)$/mu.exec(card)![1];
+    expect(line).toHaveLength(24);
+    const losses = steps.map(({ loss }) => loss);
+    expect(line[losses.indexOf(Math.min(...losses))]).toBe('▁');
+    expect(line[losses.indexOf(Math.max(...losses))]).toBe('█');
+    const mean = (steps[0].loss + steps[1].loss) / 2;
+    expect(card).toContain(`| 1–2 | ${Number(mean.toPrecision(5))} |`);
+    expect(card).toContain(`| ${evals[0].step} | ${Number(evals[0].eval_loss.toPrecision(5))} |`);
+    expect(card).toContain(`| ORPO Studio | ${version} |\n| GPU | Some   GPU |\n| kernels | f32 |`);
+    expect(card).toContain('(llama3.2). Built with Llama.');
+    expect(card).toContain('the base’s dtypes');
+    expect(ggufCard(facts, 'm-Q8_0.gguf')).toContain('llama-cli -m m-Q8_0.gguf');
+    const other = mergedCard({ ...facts, baseModel: 'stories-260k' }, 'F16');
+    expect(other).not.toMatch(/^license:|Built with/mu);
+    expect(other).toContain('The licence of the base model, stories-260k, applies');
+  });
+
   it('of adapters say how PEFT loads them, and leave out what is not known', () => {
     const card = adapterCard({ baseModel: 'stories-260k', quantizedBase: false, hparams: facts.hparams });
     expect(card).toContain('library_name: peft');
     expect(card).toContain('PeftModel.from_pretrained');
-    expect(card).not.toMatch(/## (Data|Results)|undefined|NF4/);
+    expect(card).not.toMatch(/## (Data|Results|Curves)|undefined|NF4/);
   });
 });

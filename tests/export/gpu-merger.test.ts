@@ -76,6 +76,7 @@ describe('merging on the GPU gives the bytes of the CPU reference', () => {
         const differ = ours.filter((byte, i) => byte !== theirs[i]).length;
         expect([ours.length, differ], `${kind}, ${key}`).toEqual([theirs.length, 0]);
       }
+      expect(merger.failure).toBe(null);
       merger.destroy();
     }
     expect(gpu.faults).toEqual([]);
@@ -89,6 +90,20 @@ describe('merging on the GPU gives the bytes of the CPU reference', () => {
     }
     merger.destroy();
   });
+});
+
+it('goes on with the CPU when the GPU fails', async () => {
+  const own = await openGpu(await dawn({ software: true }));
+  const tensors = adapter(64, 172, 8, false);
+  const merger = new GpuMerger(own, tensors, 2);
+  const block = () => weightRows('F32', 0, 64, 172);
+  await merger.merge(name, block(), 'BF16');
+  expect(merger.failure).toBe(null);
+  own.device.destroy();
+  const here = block();
+  const expected = await cpuMerger(tensors, 2).merge(name, { ...here, bytes: here.bytes.slice() }, 'BF16');
+  expect(Buffer.compare(await merger.merge(name, here, 'BF16'), expected)).toBe(0);
+  expect(merger.failure).not.toBe(null);
 });
 
 describe('a whole merged model is the same file from the GPU and the CPU', async () => {
@@ -111,6 +126,7 @@ describe('a whole merged model is the same file from the GPU and the CPU', async
       const merger = new GpuMerger(gpu, tensors, 2);
       const [ours, theirs] = [new MemorySink(), new MemorySink()];
       await exportMerged({ checkpoint, card: '', sink: ours, ...options, merger });
+      expect(merger.failure).toBe(null);
       await exportMerged({ checkpoint, card: '', sink: theirs, ...options, merger: cpuMerger(tensors, 2) });
       merger.destroy();
       const weights = 'model.safetensors';

@@ -49,7 +49,7 @@ function listen(): void {
         runProgressed(event.progress);
         break;
       case 'exportProgress':
-        exportProgressed(event);
+        exportProgressed(event.progress);
         break;
       case 'deviceLost':
         deviceLost(event.error);
