@@ -41,7 +41,7 @@ const LOGS = {
 function facts({ run, open, model }: ExportSubject): CardFacts {
   const { info, isSoftware, profile } = open.gpu;
   return {
-    baseModel: model.id,
+    baseModel: modelName(model),
     quantizedBase: [...open.weights.byName.values()].some(({ format }) => format === 'NF4'),
     dataName: run.dataName,
     trainPairs: run.plan.train.length,
@@ -52,7 +52,9 @@ function facts({ run, open, model }: ExportSubject): CardFacts {
   };
 }
 
-const baseName = (model: ModelSummary) => `${model.id.split('/').at(-1)}-orpo`;
+/** A model's name without the revision that a repository's id may carry. */
+const modelName = (model: ModelSummary) => model.id.replace(/@[^@/]*$/u, '');
+const baseName = (model: ModelSummary) => `${modelName(model).split('/').findLast(Boolean)}-orpo`;
 const ggufBase = (form: ExportForm) => (form.base === 'source' ? 'source' : 'trained');
 
 function ggufForm(form: ExportForm, { model, open }: ExportSubject) {
@@ -100,7 +102,7 @@ async function write(
     }
   }
   const config = {
-    base_model_name_or_path: model.id,
+    base_model_name_or_path: modelName(model),
     r: hparams.lora_r,
     lora_alpha: hparams.lora_alpha,
     lora_dropout: hparams.disable_dropout ? 0 : hparams.lora_dropout,
