@@ -34,17 +34,22 @@ export function totalSteps(n: number, settings: PlanSettings): number {
   return Math.ceil(settings.num_train_epochs * stepsPerEpoch(n, settings));
 }
 
+/** A number of steps; a setting between 0 and 1 is a share of all steps. */
+const stepsOrShare = (total: number, setting: number): number =>
+  setting > 0 && setting < 1 ? Math.ceil(total * setting) : Math.trunc(setting);
+
 /** Steps of warm-up; a setting between 0 and 1 is a share of all steps. */
 export function warmupSteps(total: number, settings: Pick<HParams, 'warmup_steps'>): number {
-  const { warmup_steps } = settings;
-  return warmup_steps > 0 && warmup_steps < 1 ? Math.ceil(total * warmup_steps) : Math.trunc(warmup_steps);
+  return stepsOrShare(total, settings.warmup_steps);
 }
 
-/** Steps between evaluations; 0 means only after the last step. A setting between 0 and 1 is a share of all steps. */
-export function evalSteps(total: number, settings: Pick<HParams, 'eval_steps'>): number {
-  const { eval_steps } = settings;
-  return eval_steps > 0 && eval_steps < 1 ? Math.ceil(total * eval_steps) : Math.trunc(eval_steps);
-}
+/** Steps between evaluations; 0 means only after the last step. */
+export const evalSteps = (total: number, { eval_steps }: Pick<HParams, 'eval_steps'>): number =>
+  stepsOrShare(total, eval_steps);
+
+/** Steps between checkpoints; 0 means only at a pause and at the end. */
+export const saveSteps = (total: number, { save_steps }: Pick<HParams, 'save_steps'>): number =>
+  stepsOrShare(total, save_steps);
 
 /** Whether to evaluate after this (1-based) step. */
 export function evaluatesAfter(step: number, total: number, every: number): boolean {

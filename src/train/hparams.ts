@@ -53,6 +53,10 @@ export interface HParams {
   shuffle: boolean;
   /** 0: only at the end; between 0 and 1: share of all steps; otherwise every so many steps. */
   eval_steps: number;
+  /** Steps between two checkpoints: 0 for only at a pause and at the end; between 0 and 1 a share of all steps. */
+  save_steps: number;
+  /** Checkpoints of a run that are kept; older ones are deleted. */
+  save_total_limit: number;
   lora_r: number;
   lora_alpha: number;
   use_rslora: boolean;
@@ -97,6 +101,8 @@ export const DEFAULT_HPARAMS: Readonly<HParams> = {
   seed: 42,
   shuffle: true,
   eval_steps: 0,
+  save_steps: 20,
+  save_total_limit: 2,
   lora_r: 16,
   lora_alpha: 32,
   use_rslora: false,

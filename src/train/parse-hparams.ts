@@ -17,6 +17,7 @@ const WHOLE_FROM_1 = [
   'per_device_train_batch_size',
   'per_device_eval_batch_size',
   'gradient_accumulation_steps',
+  'save_total_limit',
   'lora_r',
 ] as const;
 const NOT_NEGATIVE = [
@@ -30,6 +31,7 @@ const NOT_NEGATIVE = [
   'adam_epsilon',
   'weight_decay',
   'eval_steps',
+  'save_steps',
   'lora_alpha',
   'lora_dropout',
 ] as const;
@@ -133,7 +135,7 @@ function check(h: Record<string, unknown>): void {
   if ((h.max_steps as number) <= 0 && (h.num_train_epochs as number) <= 0) {
     fail('num_train_epochs', 'must be above 0 unless max_steps is');
   }
-  for (const key of ['warmup_steps', 'eval_steps']) {
+  for (const key of ['warmup_steps', 'eval_steps', 'save_steps']) {
     const value = h[key] as number;
     if (value > 1 && !Number.isInteger(value)) fail(key, 'must be a whole number of steps, or a share below 1');
   }

@@ -1,5 +1,5 @@
 /** Everything about a run that is known before it starts: steps, passes, sizes, memory. */
-import { evalSteps, planBatches, type StepPlan, warmupSteps } from '../data/sampler';
+import { evalSteps, planBatches, type StepPlan, saveSteps, warmupSteps } from '../data/sampler';
 import type { TokenizedPair } from '../data/types';
 import type { BufferSpec } from '../gpu/memory';
 import type { LlamaConfig } from '../model/config';
@@ -17,6 +17,8 @@ export interface TrainingPlan {
   steps: StepPlan[];
   warmup: number;
   evalEvery: number;
+  /** Steps between checkpoints; 0 for none but at a pause and at the end. */
+  saveEvery: number;
   train: ShapedPair[];
   evaluation: ShapedPair[];
   budget: number;
@@ -54,6 +56,7 @@ export function planTraining(
     steps,
     warmup: warmupSteps(steps.length, hparams),
     evalEvery: evalSteps(steps.length, hparams),
+    saveEvery: saveSteps(steps.length, hparams),
     train,
     evaluation,
     budget,

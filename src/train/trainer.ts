@@ -27,6 +27,8 @@ export interface RunOptions {
   maxSteps?: number;
   /** Aborting ends the run after the step in work. */
   signal?: AbortSignal;
+  /** Called after every so many steps, with no step in work; the run waits for it. */
+  save?: { every: number; take(): Promise<void> };
 }
 
 /** A step's numbers on their way back from the GPU. */
@@ -54,6 +56,13 @@ export class Trainer {
     this.events = events;
   }
 
+  /** Goes on from a log of another trainer. The session must hold what that one left (train/checkpoint). */
+  resume(log: readonly StepRecord[], evalLog: readonly EvalRecord[]): void {
+    this.log.splice(0, this.log.length, ...log);
+    this.evalLog.splice(0, this.evalLog.length, ...evalLog);
+    this.step = log.at(-1)?.step ?? 0;
+  }
+
   /**
    * Trains from the next step on. Resolves to true when the whole run is done, false when it was stopped early.
    * @throws TrainingError `non-finite` when a loss or gradient is not finite; the adapter is then that of the step before
@@ -65,7 +74,7 @@ export class Trainer {
     const begin = this.step;
     this.session.model.cmd.clear({ buffer: this.session.memory.get('norm.result') });
     try {
-      await this.#steps(last, pending, options.signal);
+      await this.#steps(last, pending, options);
     } catch (error) {
       // Steps queued after one that was not finite changed nothing (ops/gradient_norm). After any other failure they
       // are done as far as the GPU can still tell. Either way the run can go on from what the log holds.
@@ -79,7 +88,7 @@ export class Trainer {
     return this.step >= steps.length;
   }
 
-  async #steps(last: number, pending: PendingStep[], signal?: AbortSignal): Promise<void> {
+  async #steps(last: number, pending: PendingStep[], { signal, save }: RunOptions): Promise<void> {
     const { steps, evalEvery } = this.plan;
     while (this.step < last && !signal?.aborted) {
       pending.push(await this.#dispatchStep(this.step++));
@@ -87,6 +96,10 @@ export class Trainer {
       if (this.plan.evaluation.length && evaluatesAfter(this.step, steps.length, evalEvery)) {
         while (pending.length) await this.#finishStep(pending.shift()!);
         await this.evaluate();
+      }
+      if (save && save.every > 0 && this.step % save.every === 0 && this.step < last) {
+        while (pending.length) await this.#finishStep(pending.shift()!);
+        await save.take();
       }
     }
     while (pending.length) await this.#finishStep(pending.shift()!);

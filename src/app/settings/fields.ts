@@ -93,6 +93,13 @@ export const FIELD_GROUPS: FieldGroup[] = [
         'Steps between two looks at the held-out pairs; below 1 a share of the run, 0 only at the end.',
         { min: 0, max: 10_000_000, shareOrWhole: true },
       ),
+      number(
+        'save_steps',
+        'Save every',
+        'Steps between two checkpoints, from which a run goes on after a crash; below 1 a share of the run, 0 only at a pause and at the end.',
+        { min: 0, max: 10_000_000, shareOrWhole: true },
+      ),
+      whole('save_total_limit', 'Checkpoints kept', 'Older checkpoints of the run are deleted.', { min: 1, max: 20 }),
     ],
   },
   {
