@@ -10,7 +10,7 @@ export interface Gpu {
   readonly profile: KernelProfile;
   /** What the device refused outside any error scope, e.g. a kernel that this driver cannot compile. Empty when all is well. */
   readonly faults: readonly string[];
-  /** Resolves with a sentence when the device goes away for any reason but our own destroy(). */
+  /** Resolves with a sentence when the device goes away, whatever the reason. */
   readonly lost: Promise<string>;
 }
 
@@ -76,10 +76,9 @@ export async function openGpu(api: GPU | undefined, options: OpenOptions = {}): 
     event.preventDefault();
     faults.push(event.error.message);
   });
-  const lost = device.lost.then((loss) =>
-    loss.reason === 'destroyed'
-      ? new Promise<string>(() => {})
-      : `The GPU was lost (${loss.message || 'no reason given'}). Close other programs that use it and load the model again.`,
+  const lost = device.lost.then(
+    (loss) =>
+      `The GPU was lost (${loss.message || 'no reason given'}). Close other programs that use it and load the model again.`,
   );
   const isSoftware = isSoftwareAdapter(adapter.info);
   return { device, info: adapter.info, isSoftware, profile: profileFor(device, isSoftware), faults, lost };

@@ -97,7 +97,7 @@ export class Trainer {
         while (pending.length) await this.#finishStep(pending.shift()!);
         await this.evaluate();
       }
-      if (save && save.every > 0 && this.step % save.every === 0 && this.step < last) {
+      if (save && save.every > 0 && this.step % save.every === 0 && this.step < steps.length) {
         while (pending.length) await this.#finishStep(pending.shift()!);
         await save.take();
       }

@@ -24,6 +24,7 @@ export class StateError extends Error {
     | 'nothing-to-export'
     | 'plan-blocked'
     | 'no-device'
+    | 'no-adapter'
     | 'unknown-model'
     | 'unknown-data';
 

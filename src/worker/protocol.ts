@@ -11,12 +11,14 @@ import type { EvalRecord, StepRecord } from '../train/records';
 import type { DataPreview, DataRequests, PromptChoice, Role, Split } from './protocol-data';
 import type { ExportProgress, ExportRequests, MergeBase } from './protocol-export';
 import type { CuratedModel, ModelRequests, ModelSource } from './protocol-models';
+import type { RunEvent, RunRequests } from './protocol-runs';
 
 /** What every setting is unless somebody says otherwise, and the modules that may carry an adapter. */
 export { DEFAULT_HPARAMS, TARGET_MODULES } from '../train/hparams';
 export type * from './protocol-data';
 export type * from './protocol-export';
 export type * from './protocol-models';
+export type * from './protocol-runs';
 export type { ChatmlSupport, ChatmlTokenSource, EvalRecord, HParams, StepRecord };
 
 // ---------------------------------------------------------------------------------------------- what is described
@@ -136,9 +138,20 @@ export interface Settings {
   splitBy?: Split['by'];
   /** How rows become text; `auto` when absent. */
   prompt?: PromptChoice;
+  /** SHA-256 of the adapter that the run starts from in place of a random one; it must be the one loaded last. */
+  startAdapter?: string;
 }
 
-export type RunState = 'idle' | 'preparing' | 'running' | 'stopping' | 'finished' | 'stopped' | 'failed';
+export type RunState =
+  | 'idle'
+  | 'preparing'
+  | 'running'
+  | 'pausing'
+  | 'paused'
+  | 'stopping'
+  | 'finished'
+  | 'stopped'
+  | 'failed';
 
 export interface RunProgress {
   state: RunState;
@@ -178,7 +191,7 @@ export interface ModelProgress {
 
 // ---------------------------------------------------------------------------------------------- requests
 
-export interface Requests extends DataRequests, ExportRequests, ModelRequests {
+export interface Requests extends DataRequests, ExportRequests, ModelRequests, RunRequests {
   /**
    * Opens the GPU; comes first. `baseUrl` is the page's own address, under which built-in models and data lie;
    * `hubUrl` is that of the Hugging Face Hub, unless it is the usual one. Rejects with code `no-webgpu`, `no-adapter` or `device-failed`.
@@ -231,6 +244,7 @@ export type WorkerEvent =
   | { event: 'progress'; progress: RunProgress }
   | { event: 'exportProgress'; progress: ExportProgress }
   /** The GPU went away, and with it the model and a run in work. Loading the model again opens it anew. */
-  | { event: 'deviceLost'; error: StudioError };
+  | { event: 'deviceLost'; error: StudioError }
+  | RunEvent;
 
 export type FromWorker = Response | WorkerEvent;

@@ -4,7 +4,6 @@ import { chatmlSupport } from '../data/chatml-tokens';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
 import { isNf4 } from '../formats/bnb-nf4';
 import { type Gpu, openGpu } from '../gpu/device';
-import { GpuError } from '../gpu/errors';
 import { parameterCount } from '../model/config';
 import { KNOWN_CONFIGS } from '../model/known-configs';
 import { loadModel, type OpenModel } from '../model/load';
@@ -29,15 +28,20 @@ import type {
   RequestType,
   RunPlan,
   RunProgress,
+  RunRequests,
   Settings,
   WorkerEvent,
 } from './protocol';
-import { type FinishedRun, Run } from './run';
+import { RunDesk } from './run-desk';
 import { describePlan } from './run-plan';
 
 export interface StudioHost {
   gpu: GPU | undefined;
   store: ModelStore;
+  /** Where runs are kept: another store than the models'. */
+  runStore: ModelStore;
+  /** Web Locks, where there are some. */
+  locks?: LockManager;
   emit(event: WorkerEvent): void;
 }
 
@@ -48,6 +52,8 @@ type LoadArgs = ModelRequests['loadModel']['args'];
 type Handlers = { [K in RequestType]: (args: Requests[K]['args']) => Promise<Requests[K]['result']> };
 
 interface Loaded {
+  /** How it is loaded again; null where the visitor has to give access to its files anew. */
+  load: LoadArgs | null;
   open: OpenModel;
   tokenizer: Tokenizer;
   summary: ModelSummary;
@@ -58,13 +64,12 @@ export class Studio {
   readonly #desk: DataDesk;
   readonly #models: ModelDesk;
   readonly #exports: ExportDesk;
+  readonly #runs: RunDesk;
   /** Ends in "/". */
   #baseUrl = '';
   #hubUrl = HUB;
   #gpu: Gpu | null = null;
   #loaded: Loaded | null = null;
-  #run: Run | null = null;
-  #finished: FinishedRun | null = null;
 
   constructor(host: StudioHost) {
     this.#host = host;
@@ -78,9 +83,17 @@ export class Studio {
       places: () => ({ modelsUrl: `${this.#baseUrl}models`, hubUrl: this.#hubUrl }),
       onProgress: (progress) => host.emit({ event: 'modelProgress', progress }),
     });
+    this.#runs = new RunDesk({
+      store: host.runStore,
+      locks: host.locks,
+      emit: host.emit,
+      model: () => this.#model(),
+      gpu: () => this.#gpu,
+    });
     this.#exports = new ExportDesk({
       subject: () =>
-        this.#finished && this.#loaded && { run: this.#finished, open: this.#loaded.open, model: this.#loaded.summary },
+        this.#runs.finished &&
+        this.#loaded && { run: this.#runs.finished, open: this.#loaded.open, model: this.#loaded.summary },
       emit: host.emit,
       hubUrl: () => this.#hubUrl,
     });
@@ -89,6 +102,7 @@ export class Studio {
       ...this.#desk.handlers,
       ...this.#models.handlers,
       ...this.#exports.handlers,
+      ...this.#runs.handlers,
     };
   }
 
@@ -96,7 +110,7 @@ export class Studio {
 
   readonly #ownHandlers: Omit<
     Handlers,
-    keyof DataRequests | keyof ExportRequests | Exclude<keyof ModelRequests, 'loadModel'>
+    keyof DataRequests | keyof ExportRequests | keyof RunRequests | Exclude<keyof ModelRequests, 'loadModel'>
   > = {
     init: ({ baseUrl, hubUrl = HUB }) => {
       this.#baseUrl = new URL('.', baseUrl).href;
@@ -113,10 +127,7 @@ export class Studio {
     loadModel: (args) => this.#loadModel(args),
     plan: async (settings) => (await this.#plan(settings)).described,
     train: (settings) => this.#train(settings),
-    stop: async () => {
-      this.#run?.stop();
-      return this.#run?.progress ?? idle;
-    },
+    stop: async () => this.#runs.stop(),
   };
 
   async #openGpu(): Promise<DeviceInfo> {
@@ -144,7 +155,7 @@ export class Studio {
   }
 
   async #loadModel(args: LoadArgs): Promise<ModelSummary> {
-    if (this.#run) throw new StateError('busy', 'A run is going on. Stop it before loading another model.');
+    if (this.#runs.busy) throw new StateError('busy', 'A run is going on. Stop it before loading another model.');
     await this.#openGpu();
     return this.#models.open(args, (opened) => this.#toGpu(opened, args));
   }
@@ -185,7 +196,8 @@ export class Studio {
       fromStorage,
       mergeBases: mergeBases(inNf4, onTheWay),
     };
-    this.#loaded = { open, tokenizer, summary };
+    const load = onDisk ? null : { source, chatml, quantize };
+    this.#loaded = { load, open, tokenizer, summary };
     return summary;
   }
 
@@ -194,12 +206,11 @@ export class Studio {
     this.#loaded?.open.weightMemory.destroy();
     this.#loaded?.open.cmd.destroy();
     this.#loaded = null;
-    this.#finished = null;
+    this.#runs.finished = null;
   }
 
   async #plan(settings: Settings): Promise<{ plan: TrainingPlan; described: RunPlan; loaded: Loaded }> {
-    const loaded = this.#loaded;
-    if (!loaded) throw new StateError('no-model', 'Load a model first.');
+    const loaded = this.#model();
     const { data } = this.#desk;
     if (data.isEmpty) throw new StateError('no-data', 'Load preference data first.');
     const { hparams } = parseHParams(settings.hparams);
@@ -213,27 +224,16 @@ export class Studio {
     return { plan, described: describePlan(loaded.open, plan, sets), loaded };
   }
 
+  #model(): Loaded {
+    if (!this.#loaded) throw new StateError('no-model', 'Load a model first.');
+    return this.#loaded;
+  }
+
   async #train(settings: Settings): Promise<RunProgress> {
-    if (this.#run) throw new StateError('busy', 'A run is going on already.');
-    const { plan, described, loaded } = await this.#plan(settings);
+    if (this.#runs.busy) throw new StateError('busy', 'A run is going on already.');
+    const { plan, described } = await this.#plan(settings);
     if (described.blockers.length) throw new StateError('plan-blocked', described.blockers.join(' '));
-    const run = new Run(loaded.open, plan, (event) => this.#host.emit(event));
-    this.#run = run;
-    try {
-      return await run.train(this.#desk.data.name, (finished) => {
-        this.#finished = finished;
-      });
-    } catch (error) {
-      if (this.#gpu) throw error;
-      throw new GpuError(
-        'device-lost',
-        'The GPU was lost during the run, and the adapter with it. Load the model and start again; ' +
-          'if it happens again, lower max_length or close other programs that use the GPU.',
-        { cause: error },
-      );
-    } finally {
-      this.#run = null;
-    }
+    return this.#runs.train({ plan, settings, dataName: this.#desk.data.name });
   }
 }
 
@@ -252,14 +252,3 @@ const mergeBases = (inNf4: boolean, onTheWay: boolean): MergeBase[] => [
 
 /** Tells tokenizers apart: ChatML's tokens make another of a model's own. */
 const tokenizerId = ({ id, chatml }: ModelSummary): string => (chatml ? `${id} ${chatml}` : id);
-
-const idle: RunProgress = {
-  state: 'idle',
-  step: 0,
-  totalSteps: 0,
-  epoch: 0,
-  tokensPerSecond: 0,
-  pairsPerSecond: 0,
-  secondsLeft: null,
-  activity: '',
-};

@@ -9,6 +9,8 @@ const send = (message: FromWorker, transfer: Transferable[] = []) => self.postMe
 const studio = new Studio({
   gpu: navigator.gpu,
   store: new IndexedDbModelStore(),
+  runStore: new IndexedDbModelStore('orpo-studio-runs'),
+  locks: navigator.locks,
   emit: send,
 });
 

@@ -1,12 +1,39 @@
+import type { RunState } from '../../worker/protocol';
 import { checkHParams } from '../settings/validate';
 import { titleOf, useData } from '../store/data';
 import { useInspect } from '../store/inspect';
 import { useModels } from '../store/models';
 import { usePlan } from '../store/plan';
-import { busyState, hasAdapter, startRun, stopRun, useRun } from '../store/run';
+import { busyState, hasAdapter, startRun, steerRun, stopRun, useRun } from '../store/run';
 import { runSettings, useSettings } from '../store/settings';
 import { goTo } from '../store/ui';
 import { Button } from './ui';
+
+/** Pause, single steps and stop of a run under way. */
+function Steering({ state }: { state: RunState }) {
+  const stopping = state === 'stopping';
+  return (
+    <>
+      {state === 'paused' ? (
+        <>
+          <Button icon="step" onClick={() => void steerRun('singleStep')}>
+            One step
+          </Button>
+          <Button look="primary" icon="play" onClick={() => void steerRun('resume')}>
+            Resume
+          </Button>
+        </>
+      ) : (
+        <Button icon="pause" disabled={state !== 'running'} onClick={() => void steerRun('pause')}>
+          {state === 'pausing' ? 'Pausing …' : 'Pause'}
+        </Button>
+      )}
+      <Button icon="stop" disabled={stopping} onClick={() => void stopRun()}>
+        {stopping ? 'Stopping …' : 'Stop and keep'}
+      </Button>
+    </>
+  );
+}
 
 /** Start, stop, and where to go when it is over. */
 export function RunControls() {
@@ -17,14 +44,7 @@ export function RunControls() {
   const { hparams, invalid } = useSettings();
   const loading = useModels((state) => state.loadingId !== null);
 
-  if (busyState(run.progress)) {
-    const stopping = run.progress?.state === 'stopping';
-    return (
-      <Button icon="stop" disabled={stopping} onClick={() => void stopRun()}>
-        {stopping ? 'Stopping …' : 'Stop and keep'}
-      </Button>
-    );
-  }
+  if (busyState(run.progress)) return <Steering state={run.progress!.state} />;
   const broken = Object.keys({ ...checkHParams(hparams), ...invalid }).length > 0;
   const ready = model && train && plan && !planning && !broken && !loading && !reading && plan.blockers.length === 0;
   const start = () => {

@@ -39,6 +39,8 @@ const paths = {
   file: <path d="M5 3h6l4 4v10H5zM11 3v4h4" />,
   copy: <path d="M7.5 7.5h8v9h-8zM12.5 7.5v-4h-8v9h3" />,
   play: <path d="M7 4.5v11l8.5-5.5z" fill="currentColor" />,
+  pause: <path d="M6 5h2.6v10H6zM11.4 5H14v10h-2.6z" fill="currentColor" />,
+  step: <path d="M5 5v10l7-5zM14 5v10" fill="currentColor" />,
   stop: <path d="M5.5 5.5h9v9h-9z" fill="currentColor" />,
   alert: <path d="M10 3 2.5 16.5h15zM10 8v4M10 14.2v.1" />,
   info: <path d="M10 2.8a7.2 7.2 0 1 1 0 14.4 7.2 7.2 0 0 1 0-14.4ZM10 9v5M10 6.2v.1" />,

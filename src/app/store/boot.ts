@@ -11,7 +11,8 @@ import { useInspect, watchData } from './inspect';
 import { pushEval, pushStep } from './metrics';
 import { loadModel, refreshOffers, useModels } from './models';
 import { watchPlan } from './plan';
-import { announceEval, isBusy, runProgressed, useRun } from './run';
+import { announceEval, isBusy, runProgressed, runRestored, useRun } from './run';
+import { checkpointFailed, refreshRuns, tellDamaged, watchRuns } from './runs';
 import { watchUi } from './ui';
 
 /** A model is loaded unasked only when that costs next to nothing. */
@@ -48,11 +49,26 @@ function listen(): void {
       case 'progress':
         runProgressed(event.progress);
         break;
+      case 'runKept':
+        useRun.setState({ id: event.runId });
+        break;
+      case 'restored':
+        runRestored(event.run, event.curves);
+        tellDamaged(event.damaged, event.curves.steps.length);
+        break;
+      case 'checkpoint':
+        useRun.setState({ savedStep: event.step });
+        break;
+      case 'checkpointFailed':
+        checkpointFailed(event.step, event.error);
+        break;
       case 'exportProgress':
         exportProgressed(event.progress);
         break;
       case 'deviceLost':
         deviceLost(event.error);
+        // Its weights went with the device.
+        useModels.setState({ model: null });
         reportError(Object.assign(new Error(event.error.message), { code: event.error.code }));
         announce('The GPU went away.');
         break;
@@ -81,6 +97,7 @@ function worthLoading(offers: ModelOffer[], software: boolean): ModelOffer | und
 async function prepare(): Promise<void> {
   const opening = openDevice();
   await refreshOffers();
+  void refreshRuns();
   const opened = await opening;
   const { dataOffers, offers } = useModels.getState();
   const offer = worthLoading(offers, useDevice.getState().info?.isSoftware !== false);
@@ -101,6 +118,7 @@ export function boot(): void {
   watchPlan();
   watchSplit();
   watchData();
+  watchRuns();
   useRun.subscribe((now, before) => {
     if (now.startedAt !== before.startedAt) forgetExports();
   });

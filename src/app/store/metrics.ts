@@ -44,6 +44,13 @@ export function pushEval(record: EvalRecord): void {
   changed();
 }
 
+/** Shows these records in place of others. */
+export function showMetrics(steps: readonly StepRecord[], evals: readonly EvalRecord[]): void {
+  clearMetrics();
+  for (const record of steps) metrics.steps.push(record);
+  for (const record of evals) metrics.evals.push(record);
+}
+
 export function clearMetrics(): void {
   metrics.steps.length = 0;
   metrics.evals.length = 0;

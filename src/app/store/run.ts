@@ -1,11 +1,19 @@
 /** The training run: start, stop, where it stands. */
 import { create } from 'zustand';
-import type { EvalRecord, PromptFormat, RunPlan, RunProgress, Settings } from '../../worker/protocol';
+import type {
+  EvalRecord,
+  PromptFormat,
+  RunPlan,
+  RunProgress,
+  RunSummary,
+  Settings,
+  StepRecord,
+} from '../../worker/protocol';
 import { formatMetric, formatPercent } from '../lib/format';
 import { announce, notice, reportError } from './alerts';
 import { engine } from './client';
 import { askConfirm } from './confirm';
-import { clearMetrics, metrics } from './metrics';
+import { clearMetrics, metrics, showMetrics } from './metrics';
 
 export interface RunFacts {
   modelTitle: string;
@@ -23,6 +31,10 @@ interface RunStore {
   endedAt: number | null;
   /** True once this run's weights were written out. */
   exported: boolean;
+  /** Its id in storage; null while it is not kept there. */
+  id: string | null;
+  /** Step of the newest checkpoint. */
+  savedStep: number | null;
 }
 
 export const useRun = create<RunStore>(() => ({
@@ -31,9 +43,11 @@ export const useRun = create<RunStore>(() => ({
   startedAt: null,
   endedAt: null,
   exported: false,
+  id: null,
+  savedStep: null,
 }));
 
-const BUSY: readonly string[] = ['preparing', 'running', 'stopping'];
+const BUSY: readonly string[] = ['preparing', 'running', 'pausing', 'paused', 'stopping'];
 export const busyState = (progress: RunProgress | null): boolean => progress !== null && BUSY.includes(progress.state);
 export const isBusy = (): boolean => busyState(useRun.getState().progress);
 
@@ -58,9 +72,11 @@ export async function mayForgetRun(what: string): Promise<boolean> {
 }
 
 export function forgetRun(): void {
-  useRun.setState({ progress: null, facts: null, startedAt: null, endedAt: null, exported: false });
+  useRun.setState({ progress: null, facts: null, startedAt: null, endedAt: null, ...FRESH });
   clearMetrics();
 }
+
+const FRESH = { exported: false, id: null, savedStep: null };
 
 const PREPARING: RunProgress = {
   state: 'preparing',
@@ -73,21 +89,10 @@ const PREPARING: RunProgress = {
   activity: 'starting',
 };
 
-/** Runs the training; answers when it has ended, whichever way. */
-export async function startRun(facts: RunFacts): Promise<void> {
-  if (!(await mayForgetRun('Starting a new run'))) return;
-  clearMetrics();
-  const totalSteps = facts.plan?.totalSteps ?? 0;
-  useRun.setState({
-    progress: { ...PREPARING, totalSteps },
-    facts,
-    startedAt: Date.now(),
-    endedAt: null,
-    exported: false,
-  });
-  announce(`Training started: ${totalSteps} steps.`);
+/** Follows a run to its end, whichever way that is. */
+async function follow(ask: () => Promise<RunProgress>): Promise<void> {
   try {
-    const progress = await engine.request('train', facts.settings);
+    const progress = await ask();
     useRun.setState({ progress, endedAt: Date.now() });
     announce(
       progress.state === 'finished'
@@ -99,6 +104,52 @@ export async function startRun(facts: RunFacts): Promise<void> {
     const step = metrics.steps.at(-1)?.step ?? 0;
     useRun.setState({ progress: { ...last, state: 'failed', step, secondsLeft: null }, endedAt: Date.now() });
     announce(`Training failed at step ${step}.`);
+    reportError(cause);
+  }
+}
+
+/** Runs the training; answers when it has ended, whichever way. */
+export async function startRun(facts: RunFacts): Promise<void> {
+  if (!(await mayForgetRun('Starting a new run'))) return;
+  clearMetrics();
+  const totalSteps = facts.plan?.totalSteps ?? 0;
+  useRun.setState({
+    progress: { ...PREPARING, totalSteps },
+    facts,
+    startedAt: Date.now(),
+    endedAt: null,
+    ...FRESH,
+  });
+  announce(`Training started: ${totalSteps} steps.`);
+  await follow(() => engine.request('train', facts.settings));
+}
+
+/** Goes on with a kept run whose model is loaded. Its curves come with the event `restored`. */
+export async function followKept({ record }: RunSummary): Promise<void> {
+  useRun.setState({ progress: { ...PREPARING, totalSteps: record.totalSteps } });
+  announce(`Going on from step ${record.step} of ${record.totalSteps}.`);
+  await follow(() => engine.request('continueRun', { id: record.id }));
+}
+
+/** A kept run is on the page from now on, with what it has behind it. */
+export function runRestored({ record }: RunSummary, curves: { steps: StepRecord[]; evals: EvalRecord[] }): void {
+  showMetrics(curves.steps, curves.evals);
+  useRun.setState({
+    facts: { modelTitle: record.model.title, dataName: record.data.name, settings: record.settings, plan: null },
+    // Counted on from what it took so far.
+    startedAt: Date.now() - 1000 * record.seconds,
+    endedAt: null,
+    exported: false,
+    id: record.id,
+    savedStep: curves.steps.at(-1)?.step ?? null,
+  });
+}
+
+/** Asks the engine to pause, go on, or make one step. */
+export async function steerRun(how: 'pause' | 'resume' | 'singleStep'): Promise<void> {
+  try {
+    await engine.request(how, {});
+  } catch (cause) {
     reportError(cause);
   }
 }

@@ -1,6 +1,7 @@
 import { useDeferredValue, useState } from 'react';
 import { CHARTS } from '../charts/definitions';
 import { MetricChart } from '../charts/MetricChart';
+import { ResumeBanner } from '../components/ResumeBanner';
 import { RunControls } from '../components/RunControls';
 import { RunProgressBar } from '../components/RunProgressBar';
 import { RunSide } from '../components/RunSide';
@@ -17,6 +18,8 @@ const TITLES = {
   idle: 'Training',
   preparing: 'Preparing',
   running: 'Training',
+  pausing: 'Pausing',
+  paused: 'Paused',
   stopping: 'Stopping',
   finished: 'Finished',
   stopped: 'Stopped',
@@ -48,6 +51,7 @@ export default function TrainStep() {
         <ViewHead title={TITLES[progress?.state ?? 'idle']} note={note}>
           <RunControls />
         </ViewHead>
+        <ResumeBanner />
         <RunProgressBar />
         <StatTiles version={version} />
         <div className="charts-head">

@@ -1,0 +1,75 @@
+/** The part of the protocol about runs that are kept: checkpoints, history, and what a run starts from. */
+import type { RunChange, RunRecord } from '../runs/record';
+import type { EvalRecord, StepRecord } from '../train/records';
+import type { ExportResult, RunProgress, Settings, StudioError } from './protocol';
+import type { ModelRequests } from './protocol-models';
+
+export type { KeptState, RunChange } from '../runs/record';
+
+/** How the model of a run is loaded again. */
+export type ModelLoad = Pick<ModelRequests['loadModel']['args'], 'source' | 'chatml' | 'quantize'>;
+
+export type KeptRecord = RunRecord<Settings, ModelLoad>;
+
+export interface RunSummary {
+  record: KeptRecord;
+  /** Steps of its checkpoints in storage, rising. */
+  checkpoints: number[];
+  bytes: number;
+  /** True while this or another tab trains it. */
+  live: boolean;
+}
+
+export interface RunCurves {
+  steps: StepRecord[];
+  evals: EvalRecord[];
+}
+
+/** A PEFT adapter that the next run starts from. */
+export interface StartAdapter {
+  name: string;
+  /** Of adapter_model.safetensors. */
+  sha256: string;
+  /** Settings that the run must have; they are taken over. */
+  hparams: Pick<
+    Settings['hparams'],
+    'lora_r' | 'lora_alpha' | 'use_rslora' | 'use_dora' | 'target_modules' | 'lora_dropout'
+  >;
+  /** The base model it names. */
+  baseModel: string | null;
+}
+
+export interface RunRequests {
+  /**
+   * Goes on from a run's newest sound checkpoint, or from its beginning when it has none. The model must be loaded; the
+   * data need not be. Answers as `train` does. The curves so far come as the event `restored`.
+   */
+  continueRun: { args: { id: string }; result: RunProgress };
+  /** Makes a run's newest checkpoint what `export` writes. The model must be loaded. */
+  openRun: { args: { id: string }; result: RunProgress };
+  pause: { args: Record<string, never>; result: RunProgress };
+  resume: { args: Record<string, never>; result: RunProgress };
+  /** One step of a paused run. */
+  singleStep: { args: Record<string, never>; result: RunProgress };
+  /** Newest first, those that were deleted left out. */
+  runs: { args: Record<string, never>; result: RunSummary[] };
+  runCurves: { args: { id: string }; result: RunCurves };
+  /** Renames, notes, deletes (`deletedAt`) or brings back (null). */
+  changeRun: { args: { id: string; change: RunChange }; result: RunSummary[] };
+  /** The newest checkpoint with settings and pairs, as one file. */
+  exportCheckpoint: { args: { id: string }; result: ExportResult };
+  /** Takes in such a file as a run of its own. */
+  importCheckpoint: { args: { file: File }; result: RunSummary };
+  /** Reads adapter_model.safetensors and adapter_config.json; the next run that has this adapter's settings starts from it. */
+  loadAdapter: { args: { files: File[] }; result: StartAdapter };
+  clearAdapter: { args: Record<string, never>; result: null };
+}
+
+export type RunEvent =
+  /** A run is kept under this id from now on. */
+  | { event: 'runKept'; runId: string }
+  /** A run goes on: what it has behind it. `damaged` are steps of checkpoints that had changed in storage and were left out. */
+  | { event: 'restored'; run: RunSummary; curves: RunCurves; damaged: number[] }
+  | { event: 'checkpoint'; step: number; bytes: number }
+  /** A checkpoint could not be stored. The run goes on, and those before it are untouched. */
+  | { event: 'checkpointFailed'; step: number; error: StudioError };
