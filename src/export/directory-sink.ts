@@ -1,4 +1,37 @@
+import { ExportError } from './errors';
 import type { OutputFile, OutputSink } from './sink';
+
+/** What the browser says of a folder that it cannot write to, as what to do. */
+function folderError(cause: unknown): unknown {
+  const { name, message } = cause as Error;
+  if (name === 'QuotaExceededError') {
+    return new ExportError(
+      'export-no-room',
+      'The disk of this folder is full. Nothing of the export is left in it. Free space there, or choose a folder on another disk, a smaller number format or GGUF in Q8_0.',
+      { cause },
+    );
+  }
+  if (name === 'NotAllowedError' || name === 'SecurityError') {
+    return new ExportError(
+      'export-folder-revoked',
+      'The browser no longer lets this page write to that folder. Choose the folder again and allow changes. Files that were begun may still lie in it; a model without config.json is not whole.',
+      { cause },
+    );
+  }
+  if (name === 'NotFoundError' || name === 'NoModificationAllowedError' || name === 'InvalidStateError') {
+    return new ExportError(
+      'export-folder-failed',
+      `The folder, or a file in it, was moved, removed or is used by another program (${message}). Choose a folder again and start the export anew.`,
+      { cause },
+    );
+  }
+  return cause;
+}
+
+const named = <T>(work: Promise<T>): Promise<T> =>
+  work.catch((cause: unknown) => {
+    throw folderError(cause);
+  });
 
 /**
  * Writes into a folder that the visitor chose. The browser writes each file aside and puts it in place when it is closed, so
@@ -16,8 +49,8 @@ export class DirectorySink implements OutputSink {
   ): Promise<{ sink: OutputSink; folder: string }> {
     for (let n = 1; ; n++) {
       const folder = n === 1 ? name : `${name}-${n}`;
-      if (await exists(parent, folder)) continue;
-      const inner = new DirectorySink(await parent.getDirectoryHandle(folder, { create: true }));
+      if (await named(exists(parent, folder))) continue;
+      const inner = new DirectorySink(await named(parent.getDirectoryHandle(folder, { create: true })));
       const sink: OutputSink = {
         open: (file) => inner.open(file),
         close: () => inner.close(),
@@ -35,14 +68,14 @@ export class DirectorySink implements OutputSink {
   }
 
   async open(name: string): Promise<OutputFile> {
-    if (!(await exists(this.#folder, name))) this.#created.push(name);
-    const handle = await this.#folder.getFileHandle(name, { create: true });
-    const writable = await handle.createWritable();
+    if (!(await named(exists(this.#folder, name)))) this.#created.push(name);
+    const handle = await named(this.#folder.getFileHandle(name, { create: true }));
+    const writable = await named(handle.createWritable());
     this.#open = writable;
     return {
-      write: (bytes) => writable.write(bytes as Uint8Array<ArrayBuffer>),
+      write: (bytes) => named(writable.write(bytes as Uint8Array<ArrayBuffer>)),
       close: async () => {
-        await writable.close();
+        await named(writable.close());
         this.#open = null;
       },
     };

@@ -3,15 +3,25 @@ import { DirectorySink } from '../export/directory-sink';
 import { exportAdapter, exportGguf, exportMerged, type WrittenFile } from '../export/export';
 import { planGguf } from '../export/gguf-out';
 import { GpuMerger } from '../export/gpu-merger';
+import { HubSink } from '../export/hub-sink';
 import { logCsv, logJsonl } from '../export/log';
 import { cpuMerger, type Merger } from '../export/merge';
 import { adapterCard, type CardFacts, ggufCard, mergedCard } from '../export/model-card';
 import { dataBytes, planShards } from '../export/safetensors-out';
 import type { OutputSink } from '../export/sink';
+import { opfsSpool } from '../export/spool';
 import { mergedWeights } from '../export/weights';
 import { ZipSink } from '../export/zip-sink';
 import type { OpenModel } from '../model/load';
-import type { ExportForm, ExportOptions, ExportProgress, ExportResult, ExportSize, ModelSummary } from './protocol';
+import type {
+  ExportForm,
+  ExportOptions,
+  ExportProgress,
+  ExportResult,
+  ExportSize,
+  HubTarget,
+  ModelSummary,
+} from './protocol';
 import type { FinishedRun } from './run';
 
 export interface ExportSubject {
@@ -136,11 +146,47 @@ export async function exportRun(
     const files = await write(sink, options, subject, context);
     return { result: { files: files.map((f) => ({ ...f, name: `${made}/${f.name}` })) }, done: Promise.resolve() };
   }
+  if (options.hub) return { result: await upload(options, options.hub, subject, context), done: Promise.resolve() };
   const sink = new ZipSink(folder);
   // The zip is made while the page reads it; a failure reaches the reader through the stream.
   const done = write(sink, options, subject, context).catch(() => undefined);
   const download = { name: `${folder}.zip`, mimeType: 'application/zip', stream: sink.stream };
   return { result: { files: [], download }, done };
+}
+
+/** Of the bytes that a bar shows, an upload counts half for writing and half for sending. */
+async function upload(
+  form: ExportForm,
+  { token, ...target }: HubTarget,
+  subject: ExportSubject,
+  { onProgress, signal, hubUrl }: ExportContext,
+): Promise<ExportResult> {
+  let [written, sentBefore, sentNow, totalBytes] = [0, 0, 0, 0];
+  let sending = '';
+  const tell = (phase: ExportProgress['phase'], file: string) =>
+    onProgress({ phase, file, bytes: Math.min((written + sentBefore + sentNow) / 2, totalBytes), totalBytes });
+  const sink = await HubSink.open({
+    ...target,
+    token,
+    hubUrl,
+    signal,
+    spool: opfsSpool,
+    title: `${baseName(subject.model)}, written by ORPO Studio`,
+    onUpload({ phase, file, bytes }) {
+      if (file !== sending) [sentBefore, sentNow, sending] = [sentBefore + sentNow, 0, file];
+      sentNow = bytes;
+      tell(phase, file);
+    },
+  });
+  const files = await write(sink, form, subject, {
+    signal,
+    onProgress(progress) {
+      written = progress.bytes;
+      totalBytes = progress.totalBytes;
+      tell('writing', progress.file);
+    },
+  });
+  return { files, repository: { url: sink.url } };
 }
 
 /** How large the weights of an export will be. */

@@ -86,9 +86,29 @@ describe('DirectorySink', () => {
     folder.files.set('model.safetensors', text.encode('old'));
     folder.files.set('notes.txt', text.encode('mine'));
     folder.failing = 'model.safetensors';
-    await expect(exportTo(new DirectorySink(folder.handle), write)).rejects.toThrow('no room');
+    await expect(exportTo(new DirectorySink(folder.handle), write)).rejects.toMatchObject({
+      name: 'ExportError',
+      code: 'export-no-room',
+      message: expect.stringContaining('Free space there'),
+    });
     expect([...folder.files.keys()]).toEqual(['model.safetensors', 'notes.txt']);
     expect(Buffer.from(folder.files.get('model.safetensors')!).toString()).toBe('old');
+  });
+
+  it('says what to do when the folder may no longer be written, or is gone', async () => {
+    const folder = new FakeDirectory();
+    folder.revokedAt = 'model.safetensors';
+    await expect(exportTo(new DirectorySink(folder.handle), write)).rejects.toMatchObject({
+      code: 'export-folder-revoked',
+      message: expect.stringContaining('Choose the folder again'),
+    });
+    expect([...folder.files.keys()]).toEqual([]);
+    const gone = { getFileHandle: () => Promise.reject(new DOMException('gone', 'NotFoundError')) };
+    await expect(
+      DirectorySink.inNewFolder({ ...gone, getDirectoryHandle: gone.getFileHandle } as never, 'x'),
+    ).rejects.toMatchObject({
+      code: 'export-folder-failed',
+    });
   });
 
   it('can begin a folder of its own, and removes it when it fails', async () => {

@@ -5,8 +5,10 @@
 export class FakeDirectory {
   readonly files = new Map<string, Uint8Array>();
   readonly folders = new Map<string, FakeDirectory>();
-  /** Writing to this file fails. */
+  /** Writing to this file fails, as on a full disk. */
   failing: string | null = null;
+  /** From this file on the page may no longer write: the visitor took the permission back. */
+  revokedAt: string | null = null;
 
   get handle(): FileSystemDirectoryHandle {
     return this as unknown as FileSystemDirectoryHandle;
@@ -16,12 +18,16 @@ export class FakeDirectory {
     const folder = this.folders.get(name) ?? (create ? new FakeDirectory() : undefined);
     if (!folder) throw new DOMException(name, 'NotFoundError');
     folder.failing = this.failing;
+    folder.revokedAt = this.revokedAt;
     this.folders.set(name, folder);
     return folder;
   }
 
   async getFileHandle(name: string, { create = false } = {}) {
     if (this.folders.has(name)) throw new DOMException(name, 'TypeMismatchError');
+    if (name === this.revokedAt && create) {
+      throw new DOMException('The request is not allowed by the user agent', 'NotAllowedError');
+    }
     if (!this.files.has(name) && !create) throw new DOMException(name, 'NotFoundError');
     if (!this.files.has(name)) this.files.set(name, new Uint8Array());
     return {
