@@ -1,10 +1,12 @@
 /** The part of the protocol about runs that are kept: checkpoints, history, and what a run starts from. */
 import type { RunChange, RunRecord } from '../runs/record';
+import type { RunCard } from '../runs/run-card';
 import type { EvalRecord, StepRecord } from '../train/records';
 import type { ExportResult, RunProgress, Settings, StudioError } from './protocol';
 import type { ModelRequests } from './protocol-models';
 
 export type { KeptState, RunChange } from '../runs/record';
+export type { RunCard } from '../runs/run-card';
 
 /** How the model of a run is loaded again. */
 export type ModelLoad = Pick<ModelRequests['loadModel']['args'], 'source' | 'chatml' | 'quantize'>;
@@ -24,6 +26,12 @@ export interface RunCurves {
   steps: StepRecord[];
   evals: EvalRecord[];
 }
+
+/**
+ * `checkpoint`: the newest one with settings and pairs, as one file. `card`: what makes the run again, as JSON.
+ * `trainer-state`: transformers' trainer_state.json. `tensorboard`: an event file.
+ */
+export type RunForm = 'checkpoint' | 'card' | 'csv' | 'trainer-state' | 'tensorboard';
 
 /** A PEFT adapter that the next run starts from. */
 export interface StartAdapter {
@@ -56,10 +64,11 @@ export interface RunRequests {
   runCurves: { args: { id: string }; result: RunCurves };
   /** Renames, notes, deletes (`deletedAt`) or brings back (null). */
   changeRun: { args: { id: string; change: RunChange }; result: RunSummary[] };
-  /** The newest checkpoint with settings and pairs, as one file. */
-  exportCheckpoint: { args: { id: string }; result: ExportResult };
-  /** Takes in such a file as a run of its own. */
+  exportKept: { args: { id: string; form: RunForm }; result: ExportResult };
+  /** Takes in a checkpoint file as a run of its own. */
   importCheckpoint: { args: { file: File }; result: RunSummary };
+  /** Reads a run card. Rejects with `bad-run-card` or `bad-settings`. */
+  readRunCard: { args: { text: string }; result: RunCard<Settings, ModelLoad> };
   /** Reads adapter_model.safetensors and adapter_config.json; the next run that has this adapter's settings starts from it. */
   loadAdapter: { args: { files: File[] }; result: StartAdapter };
   clearAdapter: { args: Record<string, never>; result: null };
@@ -67,7 +76,7 @@ export interface RunRequests {
 
 export type RunEvent =
   /** A run is kept under this id from now on. */
-  | { event: 'runKept'; runId: string }
+  | { event: 'runKept'; runId: string; fingerprint: string }
   /** A run goes on: what it has behind it. `damaged` are steps of checkpoints that had changed in storage and were left out. */
   | { event: 'restored'; run: RunSummary; curves: RunCurves; damaged: number[] }
   | { event: 'checkpoint'; step: number; bytes: number }

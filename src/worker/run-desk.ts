@@ -14,18 +14,9 @@ import { readCheckpoint } from '../train/checkpoint-file';
 import { parseHParams } from '../train/parse-hparams';
 import { planTraining, type TrainingPlan } from '../train/run-plan';
 import { StateError, studioError } from './errors';
-import type {
-  KeptRecord,
-  ModelLoad,
-  ModelSummary,
-  RunProgress,
-  RunRequests,
-  RunSummary,
-  Settings,
-  WorkerEvent,
-} from './protocol';
+import type { KeptRecord, ModelLoad, ModelSummary, RunProgress, RunRequests, Settings, WorkerEvent } from './protocol';
 import { type FinishedRun, Run, type RunStart } from './run';
-import { exportedCheckpoint, importedCheckpoint } from './run-file';
+import { RUN_LOCK, RunShelf, summaryOf } from './run-shelf';
 import { readStartAdapter, type StartingAdapter } from './start-adapter';
 
 export interface RunDeskHost {
@@ -45,9 +36,6 @@ export interface PlannedRun {
   dataName: string;
 }
 
-const LOCK = 'orpo-studio/run/';
-/** Milliseconds for which a deleted run can be brought back, at least. */
-const UNDO_MS = 24 * 3600 * 1000;
 /** Milliseconds in which a device that failed is known to be lost. */
 const LOSS_MS = 500;
 
@@ -65,33 +53,22 @@ export class RunDesk {
   constructor(host: RunDeskHost) {
     this.#host = host;
     this.#runs = new RunStore(host.store);
+    this.handlers = { ...new RunShelf(this.#runs, host.locks).handlers, ...this.#ownHandlers };
   }
 
   get busy(): boolean {
     return this.#run !== null || this.#starting;
   }
 
-  readonly handlers: Handlers = {
-    continueRun: ({ id }) => this.#alone(() => this.#locked(id, () => this.#continue(id))),
-    openRun: ({ id }) => this.#alone(() => this.#open(id)),
+  readonly handlers: Handlers;
+
+  readonly #ownHandlers = {
+    continueRun: ({ id }: { id: string }) => this.#alone(() => this.#locked(id, () => this.#continue(id))),
+    openRun: ({ id }: { id: string }) => this.#alone(() => this.#open(id)),
     pause: async () => this.#tell((run) => run.pause()),
     resume: async () => this.#tell((run) => run.resume()),
     singleStep: async () => this.#tell((run) => run.singleStep()),
-    runs: () => this.#list(),
-    runCurves: async ({ id }) => {
-      const { bytes, step } = await this.#runs.newestCheckpoint(id);
-      const { steps, evals } = (await readCheckpoint(bytes, `checkpoint ${step}`)).checkpoint;
-      return { steps: [...steps], evals: [...evals] };
-    },
-    changeRun: async ({ id, change }) => {
-      const { name, notes, deletedAt } = change;
-      const given = Object.entries({ name, notes, deletedAt }).filter(([, value]) => value !== undefined);
-      await this.#runs.change(id, Object.fromEntries(given));
-      return this.#list();
-    },
-    exportCheckpoint: ({ id }) => exportedCheckpoint(this.#runs, id),
-    importCheckpoint: async ({ file }) => this.#summary(await importedCheckpoint(this.#runs, file), new Set()),
-    loadAdapter: async ({ files }) => {
+    loadAdapter: async ({ files }: { files: File[] }) => {
       this.#adapter = await readStartAdapter(files);
       return this.#adapter.about;
     },
@@ -144,7 +121,7 @@ export class RunDesk {
   #locked<T>(id: string, work: () => Promise<T>): Promise<T> {
     const { locks } = this.#host;
     if (!locks) return work();
-    return locks.request(LOCK + id, { ifAvailable: true }, (lock) => {
+    return locks.request(RUN_LOCK + id, { ifAvailable: true }, (lock) => {
       if (!lock) throw new RunError('run-busy', 'Another tab trains this run. Go on there, or close it first.');
       return work();
     });
@@ -201,7 +178,7 @@ export class RunDesk {
         error: null,
       };
       await this.#runs.create(record, writeTensorFile(pairs, {}));
-      emit({ event: 'runKept', runId: id });
+      emit({ event: 'runKept', runId: id, fingerprint: record.data.fingerprint });
       return true;
     } catch (error) {
       emit({ event: 'checkpointFailed', step: 0, error: studioError(error) });
@@ -216,7 +193,7 @@ export class RunDesk {
     }
     const curves = { steps: [...(newest?.steps ?? [])], evals: [...(newest?.evals ?? [])] };
     const now = await this.#runs.change(id, { state: 'running', error: null });
-    this.#host.emit({ event: 'restored', run: this.#summary(now, new Set([id])), curves, damaged });
+    this.#host.emit({ event: 'restored', run: summaryOf(now, true), curves, damaged });
     const { data, seconds, settings } = kept.record;
     const adapter = newest ? null : this.#startAdapter({ plan, settings, dataName: data.name });
     const keeper = this.#keeper(id, plan);
@@ -261,7 +238,7 @@ export class RunDesk {
     const { record } = kept;
     this.finished = { adapter, plan, steps, evals, dataName: record.data.name };
     const curves = { steps: [...steps], evals: [...evals] };
-    this.#host.emit({ event: 'restored', run: this.#summary(kept, new Set()), curves, damaged });
+    this.#host.emit({ event: 'restored', run: summaryOf(kept, false), curves, damaged });
     const state = step >= record.totalSteps ? 'finished' : 'stopped';
     return { ...IDLE, state, step, totalSteps: record.totalSteps, epoch: steps.at(-1)?.epoch ?? 0 };
   }
@@ -293,20 +270,6 @@ export class RunDesk {
         'if it happens again, lower max_length or close other programs that use the GPU.',
       { cause },
     );
-  }
-
-  async #list(): Promise<RunSummary[]> {
-    await this.#runs.clean(Date.now() - UNDO_MS);
-    const live = new Set<string>();
-    for (const { name } of (await this.#host.locks?.query())?.held ?? []) {
-      if (name?.startsWith(LOCK)) live.add(name.slice(LOCK.length));
-    }
-    const runs = await this.#runs.list();
-    return runs.filter(({ record }) => record.deletedAt === null).map((run) => this.#summary(run, live));
-  }
-
-  #summary(run: KeptRun<KeptRecord>, live: ReadonlySet<string>): RunSummary {
-    return { ...run, live: live.has(run.record.id) };
   }
 }
 
