@@ -1,6 +1,7 @@
 import { promisifyRequest } from 'idb-keyval';
+import { asStorageError, corruptChunk, missingChunk, modelDeleted, originUsage, storageUnavailable } from './browser';
 import { sha256Hex } from './sha256';
-import { type ChunkInfo, type ModelRecord, type ModelStore, StorageError, type StorageUsage } from './store';
+import type { ChunkInfo, ModelRecord, ModelStore, StorageUsage } from './store';
 
 const [RECORDS, CHUNKS, INFO] = ['records', 'chunks', 'chunkInfo'];
 
@@ -41,7 +42,7 @@ export class IndexedDbModelStore implements ModelStore {
     const data = bytes.slice().buffer;
     const info: ChunkInfo = { index, byteLength: bytes.byteLength, sha256: await sha256Hex(new Uint8Array(data)) };
     await this.#run([RECORDS, CHUNKS, INFO], 'readwrite', async (tx) => {
-      if ((await promisifyRequest(tx.objectStore(RECORDS).getKey(id))) === undefined) throw deleted(id);
+      if ((await promisifyRequest(tx.objectStore(RECORDS).getKey(id))) === undefined) throw modelDeleted(id);
       tx.objectStore(CHUNKS).put(data, [id, file, index]);
       tx.objectStore(INFO).put(info, [id, file, index]);
     });
@@ -56,17 +57,11 @@ export class IndexedDbModelStore implements ModelStore {
       ]),
     );
     if (!data || !info) {
-      throw new StorageError(
-        'missing-chunk',
-        `Part ${index} of ${file} of the model ${id} is not in storage; perhaps it was deleted in another tab. Load the model again.`,
-      );
+      throw missingChunk(id, file, index);
     }
     const bytes = new Uint8Array(data);
     if (bytes.byteLength !== info.byteLength || (await sha256Hex(bytes)) !== info.sha256) {
-      throw new StorageError(
-        'corrupt-chunk',
-        `Part ${index} of ${file} of the model ${id} has changed in storage. Load the model again to fetch that part.`,
-      );
+      throw corruptChunk(id, file, index);
     }
     return bytes;
   }
@@ -86,9 +81,8 @@ export class IndexedDbModelStore implements ModelStore {
     });
   }
 
-  async usage(): Promise<StorageUsage> {
-    const estimate = await globalThis.navigator?.storage?.estimate?.().catch(() => undefined);
-    return { usage: estimate?.usage ?? null, quota: estimate?.quota ?? null };
+  usage(): Promise<StorageUsage> {
+    return originUsage();
   }
 
   /** Closes the connection; the next call opens it again. */
@@ -127,11 +121,7 @@ export class IndexedDbModelStore implements ModelStore {
   #open(): Promise<IDBDatabase> {
     this.#database ??= this.#connect().catch((cause: unknown) => {
       this.#database = null;
-      throw new StorageError(
-        'storage-unavailable',
-        'This browser gives the page no storage (IndexedDB). Leave private browsing, or allow site data, and reload.',
-        { cause },
-      );
+      throw storageUnavailable('IndexedDB', cause);
     });
     return this.#database;
   }
@@ -154,26 +144,4 @@ export class IndexedDbModelStore implements ModelStore {
     };
     return database;
   }
-}
-
-const deleted = (id: string) =>
-  new StorageError('model-deleted', `The model ${id} was deleted meanwhile. Load it again if it is still wanted.`);
-
-function asStorageError(cause: unknown): Error {
-  if (cause instanceof StorageError) return cause;
-  const { name, message } = cause as Error;
-  if (name === 'QuotaExceededError') {
-    return new StorageError(
-      'quota-exceeded',
-      'The browser has no room left for this model. Delete a stored model or free disk space, then go on; what is stored is kept.',
-      { cause },
-    );
-  }
-  return new StorageError(
-    'storage-failed',
-    `The browser's storage failed (${name}: ${message}). Reload the page and try again.`,
-    {
-      cause,
-    },
-  );
 }

@@ -1,18 +1,19 @@
 import type { ByteSource, ModelFiles } from '../formats/bytes';
-import { CHUNK_BYTES, isComplete, type ModelStore, StorageError } from './store';
+import { CHUNK_BYTES, chunkCount, isComplete, type ModelStore, StorageError } from './store';
 
 /** Puts a lost or changed chunk right, e.g. by fetching it again. */
 export type RepairChunk = (file: string, index: number) => Promise<void>;
 
 /**
- * The files of a stored model. Only the chunks that a range touches are read, and each is checked; the last one read is
- * kept, as small tensors lie side by side. Throws {@link StorageError} `missing-file` unless the model is complete.
+ * The files of a stored model. Only the chunks that a range touches are read, and one ahead where they are read in a row;
+ * each is checked. The last one is kept, as small tensors lie side by side. Throws {@link StorageError} `missing-file` unless the model is complete.
  */
 export async function openStoredModel(store: ModelStore, id: string, repair?: RepairChunk): Promise<ModelFiles> {
   const record = await store.record(id);
   if (!isComplete(record)) {
     throw new StorageError('missing-file', `The model ${id} is not wholly in storage. Load it first.`);
   }
+  void store.noteUse?.(id);
   return {
     names: record.files.map((file) => file.name),
     async open(name) {
@@ -26,7 +27,8 @@ export async function openStoredModel(store: ModelStore, id: string, repair?: Re
 class StoredSource implements ByteSource {
   readonly size: number;
   readonly #readChunk: (index: number) => Promise<Uint8Array>;
-  #last: { index: number; bytes: Promise<Uint8Array> } | null = null;
+  /** The chunk last asked for and, while chunks are asked for in a row, the next one: on its way while this is used. */
+  readonly #held = new Map<number, Promise<Uint8Array>>();
 
   constructor(store: ModelStore, id: string, file: string, size: number, repair: RepairChunk | undefined) {
     this.size = size;
@@ -60,11 +62,20 @@ class StoredSource implements ByteSource {
   }
 
   #chunk(index: number): Promise<Uint8Array> {
-    if (this.#last?.index === index) return this.#last.bytes;
+    const inRow = this.#held.has(index - 1);
+    const bytes = this.#hold(index);
+    for (const held of this.#held.keys()) if (held !== index && held !== index + 1) this.#held.delete(held);
+    if (inRow && index + 1 < chunkCount(this.size)) this.#hold(index + 1);
+    return bytes;
+  }
+
+  #hold(index: number): Promise<Uint8Array> {
+    const held = this.#held.get(index);
+    if (held) return held;
     const bytes = this.#readChunk(index);
-    this.#last = { index, bytes };
+    this.#held.set(index, bytes);
     bytes.catch(() => {
-      if (this.#last?.bytes === bytes) this.#last = null;
+      if (this.#held.get(index) === bytes) this.#held.delete(index);
     });
     return bytes;
   }

@@ -54,6 +54,8 @@ export interface ModelStore {
   /** Deletes record and chunks in one transaction. */
   deleteModel(id: string): Promise<void>;
   usage(): Promise<StorageUsage>;
+  /** Remembers that the model is used now. Never rejects. */
+  noteUse?(id: string): Promise<void>;
 }
 
 export type StorageErrorCode =

@@ -26,6 +26,8 @@ export class StateError extends Error {
     | 'no-device'
     | 'no-adapter'
     | 'unknown-model'
+    | 'unknown-kind'
+    | 'in-use'
     | 'unknown-data';
 
   constructor(code: StateError['code'], message: string) {

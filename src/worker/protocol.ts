@@ -12,6 +12,7 @@ import type { DataPreview, DataRequests, PromptChoice, Role, Split } from './pro
 import type { ExportProgress, ExportRequests, MergeBase } from './protocol-export';
 import type { CuratedModel, ModelRequests, ModelSource } from './protocol-models';
 import type { RunEvent, RunRequests } from './protocol-runs';
+import type { StorageRequests } from './protocol-storage';
 
 /** What every setting is unless somebody says otherwise, and the modules that may carry an adapter. */
 export { DEFAULT_HPARAMS, TARGET_MODULES } from '../train/hparams';
@@ -19,6 +20,7 @@ export type * from './protocol-data';
 export type * from './protocol-export';
 export type * from './protocol-models';
 export type * from './protocol-runs';
+export type * from './protocol-storage';
 export type { ChatmlSupport, ChatmlTokenSource, EvalRecord, HParams, StepRecord };
 
 // ---------------------------------------------------------------------------------------------- what is described
@@ -191,7 +193,7 @@ export interface ModelProgress {
 
 // ---------------------------------------------------------------------------------------------- requests
 
-export interface Requests extends DataRequests, ExportRequests, ModelRequests, RunRequests {
+export interface Requests extends DataRequests, ExportRequests, ModelRequests, RunRequests, StorageRequests {
   /**
    * Opens the GPU; comes first. `baseUrl` is the page's own address, under which built-in models and data lie;
    * `hubUrl` is that of the Hugging Face Hub, unless it is the usual one. Rejects with code `no-webgpu`, `no-adapter` or `device-failed`.

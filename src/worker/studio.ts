@@ -7,6 +7,7 @@ import { type Gpu, openGpu } from '../gpu/device';
 import { parameterCount } from '../model/config';
 import { KNOWN_CONFIGS } from '../model/known-configs';
 import { loadModel, type OpenModel } from '../model/load';
+import type { BackendStores } from '../storage/backends';
 import type { ModelStore } from '../storage/store';
 import { parseHParams } from '../train/parse-hparams';
 import { planTraining, type TrainingPlan } from '../train/run-plan';
@@ -30,14 +31,16 @@ import type {
   RunProgress,
   RunRequests,
   Settings,
+  StorageRequests,
   WorkerEvent,
 } from './protocol';
 import { RunDesk } from './run-desk';
 import { describePlan } from './run-plan';
+import { StorageDesk, storedModels, storedRuns } from './storage-desk';
 
 export interface StudioHost {
   gpu: GPU | undefined;
-  store: ModelStore;
+  store: BackendStores;
   /** Where runs are kept: another store than the models'. */
   runStore: ModelStore;
   /** Web Locks, where there are some. */
@@ -97,12 +100,17 @@ export class Studio {
       emit: host.emit,
       hubUrl: () => this.#hubUrl,
     });
+    const storage = new StorageDesk(host.store, [
+      storedModels(host.store, (id) => this.#mayDelete(id)),
+      storedRuns(host.runStore, () => this.#runs.handlers.runs({})),
+    ]);
     this.handlers = {
       ...this.#ownHandlers,
       ...this.#desk.handlers,
       ...this.#models.handlers,
       ...this.#exports.handlers,
       ...this.#runs.handlers,
+      ...storage.handlers,
     };
   }
 
@@ -110,7 +118,11 @@ export class Studio {
 
   readonly #ownHandlers: Omit<
     Handlers,
-    keyof DataRequests | keyof ExportRequests | keyof RunRequests | Exclude<keyof ModelRequests, 'loadModel'>
+    | keyof DataRequests
+    | keyof ExportRequests
+    | keyof RunRequests
+    | keyof StorageRequests
+    | Exclude<keyof ModelRequests, 'loadModel'>
   > = {
     init: ({ baseUrl, hubUrl = HUB }) => {
       this.#baseUrl = new URL('.', baseUrl).href;
@@ -129,6 +141,13 @@ export class Studio {
     train: (settings) => this.#train(settings),
     stop: async () => this.#runs.stop(),
   };
+
+  /** The model of a run is read from storage until it ends: rows of its embedding, and all of it for an export. */
+  #mayDelete(id: string): void {
+    if (this.#runs.busy && this.#loaded?.summary.id === id) {
+      throw new StateError('in-use', 'A run is using this model. Stop it before deleting the model.');
+    }
+  }
 
   async #openGpu(): Promise<DeviceInfo> {
     this.#gpu ??= await openGpu(this.#host.gpu);

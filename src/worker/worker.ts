@@ -1,5 +1,6 @@
 /** The engine thread of the page: requests in, answers and events out (protocol.ts). */
 import { IndexedDbModelStore } from '../storage/indexed-db';
+import { openStores } from '../storage/open';
 import { studioError } from './errors';
 import type { FromWorker, Request } from './protocol';
 import { Studio } from './studio';
@@ -8,7 +9,7 @@ const send = (message: FromWorker, transfer: Transferable[] = []) => self.postMe
 
 const studio = new Studio({
   gpu: navigator.gpu,
-  store: new IndexedDbModelStore(),
+  store: openStores(),
   runStore: new IndexedDbModelStore('orpo-studio-runs'),
   locks: navigator.locks,
   emit: send,

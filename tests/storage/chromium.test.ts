@@ -1,73 +1,43 @@
 import { readFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { type Browser, chromium, type Page } from 'playwright-core';
-import { build } from 'vite';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 // @ts-expect-error plain JavaScript
 import { findChromium } from '../../scripts/setup.mjs';
 import type { Studio } from '../support/browser-harness';
 import { repositoryPath } from '../support/files';
+import { bundle, type HarnessSite, serveHarness } from '../support/harness-site';
 
 declare const studio: Studio;
 
 const [MODEL, WEIGHTS] = ['stories-260k', 'model.safetensors'];
 let hashes: Record<string, string>;
-let server: Server;
-let origin: string;
+let site: HarnessSite;
 let browser: Browser;
 let requests: string[] = [];
 let page: Page;
 let said: string[] = [];
 
-/** The page's own policy, so that what needs eval or WebAssembly fails here. */
-const policy = /http-equiv="Content-Security-Policy"\s+content="([^"]+)"/u;
-
 beforeAll(async () => {
   const manifest = JSON.parse(await readFile(repositoryPath(`public/models/${MODEL}/manifest.json`), 'utf8'));
   hashes = Object.fromEntries(manifest.files.map((file: { name: string; sha256: string }) => [file.name, file.sha256]));
-  const csp = policy.exec(await readFile(repositoryPath('index.html'), 'utf8'))![1];
-  const output = await build({
-    configFile: false,
-    logLevel: 'warn',
-    publicDir: false,
-    build: {
-      write: false,
-      minify: false,
-      target: 'es2023',
-      lib: { entry: repositoryPath('tests/support/browser-harness.ts'), formats: ['es'] },
-    },
-  });
-  const code = [output].flat().flatMap((o) => ('output' in o ? o.output : []))[0];
-  server = createServer(async (request, response) => {
-    const path = new URL(request.url!, 'http://x').pathname;
-    if (path === '/') {
-      response.writeHead(200, { 'Content-Type': 'text/html', 'Content-Security-Policy': csp });
-      return response.end(
-        '<!doctype html><title>t</title><link rel="icon" href="data:,"><script type="module" src="/harness.js"></script>',
-      );
-    }
-    if (path === '/harness.js')
-      return response.writeHead(200, { 'Content-Type': 'text/javascript' }).end('code' in code ? code.code : '');
+  site = await serveHarness({ 'harness.js': await bundle('browser-harness.ts') }, async (path) => {
     requests.push(path.split('/').at(-1)!);
     const body = await readFile(repositoryPath(`public${path}`)).catch(() => null);
     if (path.endsWith(WEIGHTS)) await new Promise((done) => setTimeout(done, 200));
-    return body ? response.end(body) : response.writeHead(404).end();
+    return body;
   });
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', '--disable-quic'] });
 });
 afterAll(async () => {
   await browser?.close();
-  server?.close();
+  site?.close();
 });
 
 async function openPage(context = page?.context()): Promise<Page> {
   const opened = await context.newPage();
   opened.on('console', (message) => said.push(message.text()));
   opened.on('pageerror', (error) => said.push(String(error)));
-  await opened.goto(origin);
+  await opened.goto(site.origin);
   await opened.waitForFunction(() => 'studio' in window);
   return opened;
 }

@@ -132,13 +132,19 @@ describe('files of a stored model', () => {
     await expect(files.open('other')).rejects.toMatchObject({ code: 'missing-file' });
   });
 
-  it('reads each chunk once while ranges stay within it', async () => {
-    const { store } = await stored();
+  it('reads each chunk once while ranges stay within it, and one ahead once they go on in a row', async () => {
+    const { store, bytes } = await stored();
     const reads = vi.spyOn(store, 'readChunk');
+    const asked = () => reads.mock.calls.map((call) => call[2]);
     const source = await (await openStoredModel(store, 'm')).open('w');
     for (let i = 0; i < 20; i++) await source.read(i * 1000, i * 1000 + 500);
+    expect(asked()).toEqual([0]);
     await source.read(CHUNK_BYTES, CHUNK_BYTES + 4);
-    expect(reads.mock.calls.map((call) => call[2])).toEqual([0, 1]);
+    expect(asked()).toEqual([0, 1, 2]);
+    await source.read(2 * CHUNK_BYTES, bytes.length);
+    expect(asked()).toEqual([0, 1, 2]);
+    await source.read(0, 4);
+    expect(asked()).toEqual([0, 1, 2, 0]);
   });
 
   it('has a lost chunk repaired, or says that it is lost', async () => {

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { IDBFactory } from 'fake-indexeddb';
 import 'fake-indexeddb/auto';
 import { dawn } from '../../src/cli/dawn';
+import { BackendStores } from '../../src/storage/backends';
 import { IndexedDbModelStore } from '../../src/storage/indexed-db';
 import type { ModelStore } from '../../src/storage/store';
 import { DEFAULT_HPARAMS, type HParams } from '../../src/train/hparams';
@@ -92,7 +93,7 @@ export async function openStudio(place: Place, options: StudioOptions = {}): Pro
   const { store: runStore, cut } = cuttable(place.runs);
   const studio = new Studio({
     gpu: watched,
-    store: place.models,
+    store: new BackendStores({ indexeddb: { store: place.models, unavailable: async () => null } }),
     runStore,
     emit: (event) => {
       events.push(event);
