@@ -1,16 +1,24 @@
-import type { ExportKind, MergeBase, OutputDtype } from '../../worker/protocol';
+import type { ReactNode } from 'react';
+import type { ExportKind } from '../../worker/protocol';
 import { formatBytes, plural } from '../lib/format';
 import { canPickDirectory } from '../lib/save';
-import { exportAsFile, exportToFolder, setBase, setDtype, useExports } from '../store/exports';
-import { useModels } from '../store/models';
+import { cancelExport, exportAsFile, exportToFolder, useExports } from '../store/exports';
+import { ExportSizeLine } from './ExportSizeLine';
+import { HubUpload } from './HubUpload';
 import { Glyph } from './icons';
 import { Button, Progress } from './ui';
 
-const TEXTS = {
+export type CardKind = 'merged' | 'gguf' | 'adapter' | 'log-jsonl';
+
+const TEXTS: Record<CardKind, { title: string; about: string }> = {
   merged: {
     title: 'Merged model',
     about:
       'The whole model with what was learned worked in: safetensors, config, tokenizer, generation config and model card. Loads anywhere that Llama loads.',
+  },
+  gguf: {
+    title: 'GGUF file',
+    about: 'The merged model as one file for llama.cpp, Ollama and LM Studio, with a Modelfile beside it.',
   },
   adapter: {
     title: 'Adapter',
@@ -20,72 +28,7 @@ const TEXTS = {
     title: 'Log',
     about: 'Every step and every evaluation, under TRL’s names: JSONL to read by program, CSV for a spreadsheet.',
   },
-} as const;
-
-const DTYPES: { value: OutputDtype; bytes: number; about: string }[] = [
-  { value: 'BF16', bytes: 2, about: 'half the size, what Llama-3 itself comes in' },
-  { value: 'F16', bytes: 2, about: 'half the size, for older GPUs and some runtimes' },
-  { value: 'F32', bytes: 4, about: 'exactly what was computed here' },
-];
-
-function DtypeChoice({ disabled }: { disabled: boolean }) {
-  const dtype = useExports((state) => state.dtype);
-  const parameters = useModels((state) => state.model?.parameters);
-  return (
-    <fieldset className="dtypes" disabled={disabled}>
-      <legend>Number format</legend>
-      {DTYPES.map(({ value, bytes, about }) => (
-        <label key={value}>
-          <input type="radio" name="dtype" value={value} checked={dtype === value} onChange={() => setDtype(value)} />
-          <span>
-            <strong>{value}</strong>
-            {parameters ? <span className="number"> · about {formatBytes(parameters * bytes)}</span> : null}
-            <span className="fine"> {about}</span>
-          </span>
-        </label>
-      ))}
-    </fieldset>
-  );
-}
-
-const BASES: { value: MergeBase; title: string; about: string }[] = [
-  {
-    value: 'trained',
-    title: 'The weights it was trained on',
-    about: 'The 4-bit base written out in full, plus what was learned: exactly the model that was trained.',
-  },
-  {
-    value: 'source',
-    title: 'The original 16-bit weights',
-    about: 'The usual practice. The base is finer than the one training saw, so answers may differ a little.',
-  },
-  {
-    value: 'nf4',
-    title: 'NF4 again',
-    about: 'A 4-bit bitsandbytes model, the smallest. Quantising once more rounds away part of what was learned.',
-  },
-];
-
-/** What the adapter is added to; only where there is a choice. */
-function BaseChoice({ disabled }: { disabled: boolean }) {
-  const base = useExports((state) => state.base);
-  const offered = useModels((state) => state.model?.mergeBases);
-  if (!offered || offered.length < 2) return null;
-  return (
-    <fieldset className="dtypes" disabled={disabled}>
-      <legend>Merged into</legend>
-      {BASES.filter(({ value }) => offered.includes(value)).map(({ value, title, about }) => (
-        <label key={value}>
-          <input type="radio" name="base" value={value} checked={base === value} onChange={() => setBase(value)} />
-          <span>
-            <strong>{title}</strong>
-            <span className="fine"> {about}</span>
-          </span>
-        </label>
-      ))}
-    </fieldset>
-  );
-}
+};
 
 function Done({ kind }: { kind: ExportKind }) {
   const done = useExports((state) => state.done[kind]);
@@ -97,6 +40,13 @@ function Done({ kind }: { kind: ExportKind }) {
         <Glyph name="check" /> {done.files.length === 1 ? done.files[0].name : plural(done.files.length, 'file')},{' '}
         {formatBytes(bytes)}, in {done.where}
       </summary>
+      {done.url && (
+        <p>
+          <a href={done.url} target="_blank" rel="noreferrer">
+            Open the repository
+          </a>
+        </p>
+      )}
       <ul>
         {done.files.map((file) => (
           <li key={file.name}>
@@ -108,88 +58,105 @@ function Done({ kind }: { kind: ExportKind }) {
   );
 }
 
+const PHASES = { writing: '', hashing: 'hashing ', uploading: 'uploading ' } as const;
+
 function Working({ kinds }: { kinds: ExportKind[] }) {
   const working = useExports((state) => state.working);
   if (!working || !kinds.includes(working.kind)) return null;
+  const { bytes, totalBytes, file, phase, cancelling } = working;
+  const share = totalBytes > 0 ? bytes / totalBytes : null;
   return (
     <div className="load-progress">
-      <Progress value={working.totalBytes > 0 ? working.bytes / working.totalBytes : null} label="Export progress" />
-      <p className="fine number">
-        {working.totalBytes > 0 ? `${formatBytes(working.bytes)} of ${formatBytes(working.totalBytes)}` : 'starting …'}
-        {working.file && <span className="file-name">{working.file}</span>}
-      </p>
+      <Progress value={share} label="Export progress" />
+      <div className="spread">
+        <p className="fine number">
+          {totalBytes > 0 ? `${formatBytes(bytes)} of ${formatBytes(totalBytes)}` : 'starting …'}
+          {file && (
+            <span className="file-name">
+              {PHASES[phase]}
+              {file}
+            </span>
+          )}
+        </p>
+        <Button className="small" icon="close" disabled={cancelling} onClick={() => void cancelExport()}>
+          {cancelling ? 'Cancelling …' : 'Cancel export'}
+        </Button>
+      </div>
     </div>
   );
 }
 
-export function ExportCard({ kind }: { kind: 'merged' | 'adapter' | 'log-jsonl' }) {
+function Targets({ kind, what }: { kind: Exclude<CardKind, 'log-jsonl'>; what: string }) {
   const busy = useExports((state) => state.working !== null);
-  const nf4 = useExports((state) => state.base === 'nf4');
-  const { title, about } = TEXTS[kind];
-  const log = kind === 'log-jsonl';
   const folders = canPickDirectory();
-  const what = title.toLowerCase();
+  const look = (primary: boolean) => (kind === 'merged' && primary ? 'primary' : 'plain');
   return (
-    <section className="card export-card" aria-label={title}>
-      <h2>{title}</h2>
-      <p className="about">{about}</p>
-      {kind === 'merged' && (
-        <>
-          <BaseChoice disabled={busy} />
-          <DtypeChoice disabled={busy || nf4} />
-        </>
-      )}
-      <Working kinds={log ? ['log-jsonl', 'log-csv'] : [kind]} />
+    <>
       <div className="actions stretch">
-        {log ? (
-          <>
-            <Button
-              icon="download"
-              disabled={busy}
-              aria-label="Download log as JSONL"
-              onClick={() => void exportAsFile('log-jsonl')}
-            >
-              JSONL
-            </Button>
-            <Button
-              icon="download"
-              disabled={busy}
-              aria-label="Download log as CSV"
-              onClick={() => void exportAsFile('log-csv')}
-            >
-              CSV
-            </Button>
-          </>
-        ) : (
-          <>
-            {folders && (
-              <Button
-                look={kind === 'merged' ? 'primary' : 'plain'}
-                icon="folder"
-                disabled={busy}
-                aria-label={`Save ${what} to a folder`}
-                onClick={() => void exportToFolder(kind)}
-              >
-                Save to folder
-              </Button>
-            )}
-            <Button
-              look={kind === 'merged' && !folders ? 'primary' : 'plain'}
-              icon="download"
-              disabled={busy}
-              aria-label={`Download ${what} as zip`}
-              onClick={() => void exportAsFile(kind)}
-            >
-              Zip file
-            </Button>
-          </>
+        {folders && (
+          <Button
+            look={look(true)}
+            icon="folder"
+            disabled={busy}
+            aria-label={`Save ${what} to a folder`}
+            onClick={() => void exportToFolder(kind)}
+          >
+            Save to folder
+          </Button>
         )}
+        <Button
+          look={look(!folders)}
+          icon="download"
+          disabled={busy}
+          aria-label={`Download ${what} as zip`}
+          onClick={() => void exportAsFile(kind)}
+        >
+          Zip file
+        </Button>
       </div>
-      {!log && !folders && (
+      <HubUpload kind={kind} what={what} busy={busy} />
+      {!folders && (
         <p className="fine">
           This browser cannot write into folders; Chrome and Edge can. The zip holds the same files.
         </p>
       )}
+    </>
+  );
+}
+
+function LogButtons() {
+  const busy = useExports((state) => state.working !== null);
+  return (
+    <div className="actions stretch">
+      {(['JSONL', 'CSV'] as const).map((name) => (
+        <Button
+          key={name}
+          icon="download"
+          disabled={busy}
+          aria-label={`Download log as ${name}`}
+          onClick={() => void exportAsFile(name === 'CSV' ? 'log-csv' : 'log-jsonl')}
+        >
+          {name}
+        </Button>
+      ))}
+    </div>
+  );
+}
+
+/** One thing that can be written out; `children` are its settings. */
+export function ExportCard({ kind, children }: { kind: CardKind; children?: ReactNode }) {
+  const { title, about } = TEXTS[kind];
+  const log = kind === 'log-jsonl';
+  // GGUF is a name, not a word.
+  const what = kind === 'gguf' ? title : title.toLowerCase();
+  return (
+    <section className="card export-card" aria-label={title}>
+      <h2>{title}</h2>
+      <p className="about">{about}</p>
+      {children}
+      {!log && <ExportSizeLine kind={kind} />}
+      <Working kinds={log ? ['log-jsonl', 'log-csv'] : [kind]} />
+      {log ? <LogButtons /> : <Targets kind={kind} what={what} />}
       <Done kind={kind} />
       {log && <Done kind="log-csv" />}
     </section>

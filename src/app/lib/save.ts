@@ -31,6 +31,18 @@ export const saveText = (text: string, name: string, mimeType: string): void =>
 
 const SPOOL = 'export-spool';
 
+/** The browser has no room for a download on its way. */
+export class NoRoomError extends Error {
+  override readonly name = 'NoRoomError';
+  readonly code = 'export-no-room';
+  constructor(options?: ErrorOptions) {
+    super(
+      'The browser has no room for a zip of this size; nothing of it is left. Save to a folder, which needs no room in the browser, or delete stored models that you no longer need.',
+      options,
+    );
+  }
+}
+
 /**
  * Saves a stream as a download. It goes through a file in the page's private file system, so that a model of many
  * gigabytes never has to fit in memory; where there is none, through a Blob. Answers how many bytes were saved.
@@ -47,8 +59,12 @@ export async function saveStream(download: {
     clickDownload(new Blob([blob], { type: mimeType }), name);
     return blob.size;
   }
-  const writable = await spool.createWritable();
-  await (stream as ReadableStream<Uint8Array<ArrayBuffer>>).pipeTo(writable);
+  try {
+    await (stream as ReadableStream<Uint8Array<ArrayBuffer>>).pipeTo(await spool.createWritable());
+  } catch (cause) {
+    if ((cause as Error)?.name === 'QuotaExceededError') throw new NoRoomError({ cause });
+    throw cause;
+  }
   const file = await spool.getFile();
   clickDownload(new File([file], name, { type: mimeType }), name);
   return file.size;

@@ -1,4 +1,5 @@
 import { ExportCard } from '../components/ExportCard';
+import { GgufChoices, MergedChoices } from '../components/ExportChoices';
 import { LoadSnippets } from '../components/LoadSnippets';
 import { Button, Empty } from '../components/ui';
 import { ViewHead } from '../components/ViewHead';
@@ -27,7 +28,14 @@ export function ExportStep() {
           <>
             <ul className="cards exports">
               <li>
-                <ExportCard kind="merged" />
+                <ExportCard kind="merged">
+                  <MergedChoices />
+                </ExportCard>
+              </li>
+              <li>
+                <ExportCard kind="gguf">
+                  <GgufChoices />
+                </ExportCard>
               </li>
               <li>
                 <ExportCard kind="adapter" />
@@ -49,7 +57,7 @@ export function ExportStep() {
           >
             {busy
               ? 'Stop it, or wait for its end: either way the adapter is kept and can be written out here.'
-              : 'After a run this page writes the merged model, the adapter alone, and the log of every step. A run that was stopped half-way counts as well.'}
+              : 'After a run this page writes the merged model, a GGUF file, the adapter alone, and the log of every step. A run that was stopped half-way counts as well.'}
           </Empty>
         )}
       </div>
