@@ -9,9 +9,12 @@ import type { FromWorker, Requests, RequestType, StudioError, WorkerEvent } from
 export class EngineError extends Error {
   override readonly name = 'EngineError';
   readonly code: string;
+  /** Where a person can do something about it. */
+  readonly url: string | undefined;
   constructor(error: StudioError) {
     super(error.message);
     this.code = error.code;
+    this.url = error.url;
   }
 }
 

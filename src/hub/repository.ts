@@ -81,7 +81,7 @@ function explain(response: Response, { hubUrl, token, repo }: HubPlace & { repo:
     const next = token
       ? `Ask for access on ${page}; a fine-grained token also needs the right to read gated repositories.`
       : `Ask for access on ${page}, then sign in or paste an access token.`;
-    return new HubError('hub-no-access', `${said} ${next} What has come so far is kept.`, { url: page });
+    return new HubError('hub-no-access', `${said} ${next}`, { url: page });
   }
   if (code === 'RevisionNotFound') {
     return new HubError('hub-not-found', `${said} ${repo} has no such revision: see its branches on ${page}.`, {

@@ -26,18 +26,39 @@ export interface Site {
   close(): Promise<void>;
 }
 
+export interface SiteOptions {
+  folder?: string;
+  /** Address of the Hub, written into the page as whoever serves it may do. */
+  hubUrl?: string;
+  /** The id of the page's OAuth application there. */
+  clientId?: string;
+}
+
+/** The page with another Hub in its head and in its policy. */
+function withHub(page: Buffer, { hubUrl, clientId = '' }: SiteOptions): Buffer {
+  if (!hubUrl) return page;
+  const text = page
+    .toString()
+    .replace(/(<meta name="hub-url" content=")[^"]*/u, `$1${hubUrl}`)
+    .replace(/(<meta name="hub-client-id" content=")[^"]*/u, `$1${clientId}`)
+    .replace("connect-src 'self'", `connect-src 'self' ${hubUrl}`);
+  return Buffer.from(text);
+}
+
 /** Serves a folder as a plain static host does: nothing above it, no listing, 404 for the rest. */
-export async function serveSite(folder = process.env.STUDIO_DIST ?? repositoryPath('dist')): Promise<Site> {
+export async function serveSite(options: SiteOptions = {}): Promise<Site> {
+  const { folder = process.env.STUDIO_DIST ?? repositoryPath('dist') } = options;
   const requests: string[] = [];
   const holds: Site['holds'] = {};
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url!, 'http://x').pathname);
     const name = path.startsWith(SUB_PATH) ? normalize(path.slice(SUB_PATH.length)) : null;
     requests.push(name ?? path);
-    const body =
+    const found =
       name === null || name.startsWith('..')
         ? null
         : await readFile(join(folder, name === '.' ? 'index.html' : name)).catch(() => null);
+    const body = found && name === '.' ? withHub(found, options) : found;
     if (!body) return response.writeHead(404, { 'Content-Type': 'text/plain' }).end('not here');
     response.writeHead(200, {
       'Content-Type': TYPES[extname(name!) || '.html'] ?? 'application/octet-stream',

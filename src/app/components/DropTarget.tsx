@@ -1,5 +1,8 @@
 /** Files may be dropped anywhere on the page. While some are held over it, two targets show. */
 import { useEffect, useState } from 'react';
+import { droppedFolder } from '../lib/folders';
+import { reportError } from '../store/alerts';
+import { lookAtFolder } from '../store/chooser';
 import { loadFiles, type Role } from '../store/data';
 import { goTo } from '../store/ui';
 import { Glyph } from './icons';
@@ -23,6 +26,12 @@ export function DropTarget() {
       if (!hasFiles(event)) return;
       event.preventDefault();
       setOver(null);
+      const folder = event.dataTransfer ? droppedFolder(event.dataTransfer.items) : null;
+      if (folder) {
+        goTo('model');
+        folder.then((source) => source && lookAtFolder(source)).catch(reportError);
+        return;
+      }
       const files = [...(event.dataTransfer?.files ?? [])];
       if (files.length === 0) return;
       goTo('data');

@@ -1,13 +1,12 @@
 import { useId, useState } from 'react';
 import type { HubListing } from '../../worker/protocol';
 import { plural } from '../lib/format';
+import { HUB_URL } from '../lib/site';
+import { setToken, useAccount } from '../store/account';
 import { reportError } from '../store/alerts';
 import { engine } from '../store/client';
 import { loadHub } from '../store/data';
 import { Button } from './ui';
-
-/** Kept until the page is closed, and nowhere else. */
-let rememberedToken = '';
 
 function firstChoice(listing: HubListing): { config: string; split: string } {
   const config = listing.configs.find(({ name }) => name === 'default') ?? listing.configs[0];
@@ -19,7 +18,8 @@ function firstChoice(listing: HubListing): { config: string; split: string } {
 export function HubForm({ disabled, onDone }: { disabled: boolean; onDone(): void }) {
   const id = useId();
   const [name, setName] = useState('');
-  const [token, setToken] = useState(rememberedToken);
+  const token = useAccount((state) => state.token);
+  const kept = useAccount((state) => state.kept);
   const [listing, setListing] = useState<HubListing | null>(null);
   const [choice, setChoice] = useState({ config: '', split: '' });
   const [asking, setAsking] = useState(false);
@@ -27,9 +27,8 @@ export function HubForm({ disabled, onDone }: { disabled: boolean; onDone(): voi
 
   const find = async () => {
     setAsking(true);
-    rememberedToken = token.trim();
     try {
-      const found = await engine.request('hubListing', { dataset: name, token: rememberedToken || undefined });
+      const found = await engine.request('hubListing', { dataset: name, token: token || undefined });
       setListing(found);
       setChoice(firstChoice(found));
     } catch (cause) {
@@ -41,7 +40,7 @@ export function HubForm({ disabled, onDone }: { disabled: boolean; onDone(): voi
   };
   const read = async () => {
     if (!listing) return;
-    const done = await loadHub('train', { dataset: listing.dataset, ...choice, token: rememberedToken || undefined });
+    const done = await loadHub('train', { dataset: listing.dataset, ...choice, token: token || undefined });
     if (done) onDone();
   };
   return (
@@ -76,7 +75,8 @@ export function HubForm({ disabled, onDone }: { disabled: boolean; onDone(): voi
         onChange={(event) => setToken(event.target.value)}
       />
       <p id={`${id}about`} className="fine">
-        The name and the token go to huggingface.co and nowhere else. The token is kept only until this page is closed.
+        The name and the token go to {new URL(HUB_URL).host} and nowhere else. The token is{' '}
+        {kept ? 'remembered in this browser, as you asked' : 'kept only until this page is closed'}.
       </p>
       {listing && config && (
         <div className="form-row">

@@ -1,38 +1,13 @@
+import { useId, useState } from 'react';
 import type { ModelOffer } from '../../worker/protocol';
-import { formatBytes, formatDuration, formatParameters, formatPercent } from '../lib/format';
+import { formatBytes, formatParameters, formatPercent } from '../lib/format';
 import { askConfirm } from '../store/confirm';
 import { useDevice } from '../store/device';
-import { deleteModel, loadModel, useModels } from '../store/models';
+import { deleteModel, loadModel, quantizedByDefault, useModels } from '../store/models';
 import { busyState, useRun } from '../store/run';
-import { Badge, Button, IconButton, Progress } from './ui';
-
-const PHASES = { downloading: 'Downloading', verifying: 'Checking', uploading: 'Moving to the GPU' } as const;
-
-function LoadProgress({ title }: { title: string }) {
-  const progress = useModels((state) => state.progress);
-  const known = progress && progress.totalBytes > 0;
-  const left = progress?.secondsLeft != null ? `${formatDuration(progress.secondsLeft)} left` : null;
-  const parts = known
-    ? [
-        `${formatBytes(progress.bytes)} of ${formatBytes(progress.totalBytes)}`,
-        progress.bytesPerSecond > 0 ? `${formatBytes(progress.bytesPerSecond)}/s` : null,
-        left,
-      ]
-    : [];
-  return (
-    <div className="load-progress">
-      <div className="spread">
-        <span>{progress ? PHASES[progress.phase] : 'Starting'} …</span>
-        {known && <span className="number">{formatPercent(progress.bytes / progress.totalBytes)}</span>}
-      </div>
-      <Progress value={known ? progress.bytes / progress.totalBytes : null} label={`Loading ${title}`} />
-      <p className="fine number">
-        {parts.filter(Boolean).join(' · ')}
-        {progress?.file ? <span className="file-name">{progress.file}</span> : null}
-      </p>
-    </div>
-  );
-}
+import { LoadProgress } from './LoadProgress';
+import { QuantizeToggle } from './QuantizeToggle';
+import { Badge, Button, IconButton } from './ui';
 
 function storedText(offer: ModelOffer): string {
   if (offer.storedBytes >= offer.downloadBytes) return 'stored in this browser';
@@ -44,7 +19,10 @@ export function ModelCard({ offer }: { offer: ModelOffer }) {
   const { model, loadingId, deletingId } = useModels();
   const device = useDevice();
   const running = useRun((state) => busyState(state.progress));
-  const loaded = model?.id === offer.id;
+  const elsewhere = offer.source.kind !== 'builtin';
+  const [quantize, setQuantize] = useState(quantizedByDefault(offer));
+  const nameId = useId();
+  const loaded = model?.id === offer.id && model.origin === offer.source.kind;
   const loading = loadingId === offer.id;
   const stored = offer.storedBytes >= offer.downloadBytes;
   const software = device.info?.isSoftware === true;
@@ -60,9 +38,9 @@ export function ModelCard({ offer }: { offer: ModelOffer }) {
   };
 
   return (
-    <article className={loaded ? 'card model-card chosen' : 'card model-card'} aria-labelledby={`model-${offer.id}`}>
+    <article className={loaded ? 'card model-card chosen' : 'card model-card'} aria-labelledby={nameId}>
       <div className="spread">
-        <h3 id={`model-${offer.id}`}>{offer.title}</h3>
+        <h3 id={nameId}>{offer.title}</h3>
         {loaded && <Badge tone="accent">Loaded</Badge>}
       </div>
       <p className="about">{offer.about}</p>
@@ -75,8 +53,11 @@ export function ModelCard({ offer }: { offer: ModelOffer }) {
       {software && !offer.fineOnCpu && (
         <p className="fine warn-text">On a software adapter this takes hours; the smallest model takes minutes.</p>
       )}
+      {elsewhere && offer.quantizable && !loaded && !loading && (
+        <QuantizeToggle format={offer.format} value={quantize} onChange={setQuantize} />
+      )}
       {loading ? (
-        <LoadProgress title={offer.title} />
+        <LoadProgress id={offer.id} title={offer.title} />
       ) : (
         <div className="card-foot">
           <span className={stored ? 'fine good-text grow' : 'fine grow'}>{storedText(offer)}</span>
@@ -93,7 +74,9 @@ export function ModelCard({ offer }: { offer: ModelOffer }) {
               look={loaded ? 'plain' : 'primary'}
               disabled={loadingId !== null || device.state !== 'ready' || running || loaded}
               aria-label={loaded ? `${offer.title} is loaded` : `Load ${offer.title}`}
-              onClick={() => void loadModel({ id: offer.id, source: offer.source })}
+              onClick={() =>
+                void loadModel({ id: offer.id, source: offer.source, quantize: quantize ? 'nf4' : undefined })
+              }
             >
               {loaded ? 'In use' : stored ? 'Load' : offer.storedBytes > 0 ? 'Go on loading' : 'Download'}
             </Button>

@@ -170,3 +170,12 @@ export function Facts({ rows }: { rows: [string, ReactNode][] }) {
     </dl>
   );
 }
+
+/** A link to another site, which opens beside the page: a run or a download goes on here. */
+export function OutLink({ href, children }: { href: string; children?: ReactNode }) {
+  return (
+    <a href={href} target="_blank" rel="noreferrer">
+      {children ?? href.replace(/^https?:\/\//u, '')}
+    </a>
+  );
+}

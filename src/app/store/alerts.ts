@@ -7,6 +7,8 @@ export interface Alert {
   code: string;
   message: string;
   tone: 'error' | 'notice';
+  /** Where a person can do something about it. */
+  url?: string;
   action?: { label: string; run(): void };
 }
 
@@ -37,6 +39,7 @@ export function reportError(cause: unknown, action?: Alert['action']): void {
       code: cause.code,
       message: cause.message,
       tone: 'error',
+      url: cause.url,
       action: action ?? (cause.code === 'engine-crashed' ? reload : undefined),
     });
     return;

@@ -2,7 +2,10 @@
 import type { ModelOffer } from '../../worker/protocol';
 import { recall } from '../lib/memory';
 import { clearSpool } from '../lib/save';
+import { finishSignIn, type SignedIn } from '../lib/sign-in';
+import { setToken } from './account';
 import { announce, reportError } from './alerts';
+import { chooseTab, lookAtRepository } from './chooser';
 import { engine } from './client';
 import { loadBuiltin, useData, watchSplit } from './data';
 import { deviceLost, openDevice, useDevice } from './device';
@@ -107,8 +110,17 @@ async function prepare(): Promise<void> {
   const set = wantedData === undefined ? made : dataOffers.find(({ id }) => id === wantedData);
   if (set && !useData.getState().train) await loadBuiltin('train', set.id, set.title);
   if (opened && offer && !useModels.getState().loadingId && !useModels.getState().model) {
-    await loadModel({ id: offer.id, source: offer.source });
+    const quantize = recall('quantize', null) === 'nf4' && offer.quantizable ? ('nf4' as const) : undefined;
+    await loadModel({ id: offer.id, source: offer.source, quantize });
   }
+}
+
+/** Back from signing in: the token is taken, and the model that it was wanted for is looked at again. */
+async function welcome({ token, name, state }: SignedIn): Promise<void> {
+  setToken(token, name);
+  chooseTab('hub');
+  announce(`Signed in as ${name}.`);
+  if (state) await lookAtRepository(state);
 }
 
 /** Called once, before the first render. */
@@ -126,5 +138,8 @@ export function boot(): void {
     if (isBusy()) event.preventDefault();
   });
   void clearSpool();
+  finishSignIn()
+    .then((signedIn) => signedIn && welcome(signedIn))
+    .catch(reportError);
   prepare().catch(reportError);
 }

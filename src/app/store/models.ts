@@ -68,6 +68,10 @@ export async function refreshOffers(): Promise<void> {
   }
 }
 
+/** Models from elsewhere in 16 bits are quantised unless the visitor wants them as they are. */
+export const quantizedByDefault = ({ source, quantizable }: ModelOffer): boolean =>
+  source.kind !== 'builtin' && quantizable;
+
 /** Loads a model, from storage where it is stored. The answer tells whether it is loaded now. */
 export async function loadModel(request: LoadRequest): Promise<boolean> {
   if (useModels.getState().loadingId) return false;
@@ -81,6 +85,7 @@ export async function loadModel(request: LoadRequest): Promise<boolean> {
     useModels.setState({ model, loaded: request });
     useSettings.getState().suggestPreset(model.parameters < 1e6 ? 'quick' : 'standard');
     remember('model', model.origin === 'folder' || model.origin === 'files' ? null : model.id);
+    remember('quantize', quantize ?? null);
     announce(`${model.title} is loaded.`);
     return true;
   } catch (cause) {
@@ -102,6 +107,21 @@ export async function reloadModel(chatml?: ChatmlTokenSource): Promise<void> {
 /** Ends the load under way; what has come is kept. */
 export async function pauseLoading(): Promise<void> {
   await engine.request('pauseLoading', {}).catch(reportError);
+}
+
+/** Ends the load under way and deletes what has come of it. */
+export async function cancelLoading(id: string): Promise<void> {
+  const ended = new Promise<void>((resolve) => {
+    const stop = useModels.subscribe(({ loadingId }) => {
+      if (loadingId !== null) return;
+      stop();
+      resolve();
+    });
+  });
+  await pauseLoading();
+  await ended;
+  const offer = useModels.getState().offers.find((candidate) => candidate.id === id);
+  if (offer && offer.storedBytes < offer.downloadBytes) await deleteModel(id);
 }
 
 /** Deletes a model's files from storage. */

@@ -1,9 +1,14 @@
+import type { ReactNode } from 'react';
 import { DeviceCard } from '../components/DeviceCard';
 import { FitCard } from '../components/FitCard';
+import { FolderModels } from '../components/FolderModels';
+import { HubModels } from '../components/HubModels';
 import { ModelCard } from '../components/ModelCard';
+import { UrlModels } from '../components/UrlModels';
 import { Button } from '../components/ui';
 import { ViewHead } from '../components/ViewHead';
 import { formatCount, formatParameters } from '../lib/format';
+import { chooseTab, SOURCE_TABS, type SourceTab, useChooser } from '../store/chooser';
 import { titleOf, useData } from '../store/data';
 import { useModels } from '../store/models';
 import { hasAdapter, useRun } from '../store/run';
@@ -32,31 +37,59 @@ function ReadyBanner() {
   );
 }
 
+function BuiltInModels() {
+  const { offers, offersLoaded } = useModels();
+  const builtIn = offers.filter(({ source }) => source.kind === 'builtin');
+  return (
+    <section aria-labelledby="offers-title">
+      <h2 id="offers-title" className="visually-hidden">
+        Built-in models
+      </h2>
+      {!offersLoaded && <p className="muted">Looking for models …</p>}
+      {offersLoaded && builtIn.length === 0 && (
+        <p className="muted">
+          No models are offered here. Reload the page, or serve it together with its models folder.
+        </p>
+      )}
+      <ul className="cards">
+        {builtIn.map((offer) => (
+          <li key={offer.id}>
+            <ModelCard offer={offer} />
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+const SOURCES: Record<SourceTab, () => ReactNode> = {
+  builtin: BuiltInModels,
+  hub: HubModels,
+  folder: FolderModels,
+  url: UrlModels,
+};
+
 export function ModelStep() {
-  const { offers, offersLoaded, model } = useModels();
+  const model = useModels((state) => state.model);
+  const tab = useChooser((state) => state.tab);
+  const Source = SOURCES[tab];
   return (
     <div className="view with-aside">
       <div className="view-main">
-        <ViewHead title="Model" note="What you start from. It is fetched once and kept in this browser." />
+        <ViewHead
+          title="Model"
+          note="What you start from. It is fetched once and kept in this browser, or read from your disk."
+        />
         <ReadyBanner />
-        <section aria-labelledby="offers-title">
-          <h2 id="offers-title" className="section-title">
-            Models
-          </h2>
-          {!offersLoaded && <p className="muted">Looking for models …</p>}
-          {offersLoaded && offers.length === 0 && (
-            <p className="muted">
-              No models are offered here. Reload the page, or serve it together with its models folder.
-            </p>
-          )}
-          <ul className="cards">
-            {offers.map((offer) => (
-              <li key={offer.id}>
-                <ModelCard offer={offer} />
-              </li>
-            ))}
-          </ul>
-        </section>
+        <fieldset className="segments source-tabs">
+          <legend className="visually-hidden">Where the model comes from</legend>
+          {SOURCE_TABS.map(([id, label]) => (
+            <button key={id} type="button" aria-pressed={tab === id} onClick={() => chooseTab(id)}>
+              {label}
+            </button>
+          ))}
+        </fieldset>
+        <Source />
         <FitCard />
         {model && (
           <div className="next-bar">
