@@ -35,10 +35,39 @@ export interface MergedWeight {
   small: boolean;
 }
 
-/** The names of the weights that a merged model has. A tied head is not written: readers take the embedding. */
+/** Modules of a layer, as LlamaDecoderLayer declares them. */
+const LAYER_ORDER = [
+  'q_proj',
+  'k_proj',
+  'v_proj',
+  'o_proj',
+  'gate_proj',
+  'up_proj',
+  'down_proj',
+  'input_layernorm',
+  'post_attention_layernorm',
+];
+
+/** A weight's place in a model's state_dict: embedding, layers, norm, head. */
+function place(name: string): [layer: number, module: number] {
+  const layer = /^model\.layers\.(\d+)\..*?(\w+)\.weight$/u.exec(name);
+  if (layer) return [Number(layer[1]), LAYER_ORDER.indexOf(layer[2])];
+  const rank = ['model.norm.weight', 'lm_head.weight'].indexOf(name);
+  return [name === 'model.embed_tokens.weight' ? -1 : Number.MAX_SAFE_INTEGER, rank < 0 ? 2 : rank];
+}
+
+/**
+ * The names of the weights that a merged model has, in the order of transformers' state_dict: so shards of the same size
+ * hold the same weights as those of save_pretrained. A tied head is not written: readers take the embedding.
+ */
 export function mergedNames(checkpoint: Checkpoint): string[] {
   const tied = checkpoint.config.tie_word_embeddings === true;
-  return weightNames(checkpoint).filter((name) => !(tied && name === 'lm_head.weight'));
+  const names = weightNames(checkpoint).filter((name) => !(tied && name === 'lm_head.weight'));
+  const places = new Map(names.map((name) => [name, place(name)]));
+  return names.sort((a, b) => {
+    const [x, y] = [places.get(a)!, places.get(b)!];
+    return x[0] - y[0] || x[1] - y[1];
+  });
 }
 
 /** Null for a tensor that holds no floats. */
