@@ -15,8 +15,7 @@
 //#include product
 //#include raw_weight
 
-//#include accumulate
-//#include stage
+//#include product_tile
 
 // What a thread holds of the next tile.
 struct Next {
@@ -50,8 +49,8 @@ fn fetch(next: ptr<function, Next>, m0: u32, n0: u32, k0: u32, thread: u32) {
     let k = k0 + i / (BM / 4u);
     let at = k * p.ldx + m0 + 4u * (i % (BM / 4u));
     //#else
-    let k = k0 + 4u * along(i, SPAN_A, 4u);
-    let at = min(m0 + across(i, SPAN_A, 4u), p.M - 1u) * p.ldx + k;
+    let k = k0 + 4u * along(i, 4u);
+    let at = min(m0 + across(i, 4u), p.M - 1u) * p.ldx + k;
     //#endif
     let value = x[(p.x_offset + at) >> 2u];
     //#if K_TAIL
@@ -63,8 +62,8 @@ fn fetch(next: ptr<function, Next>, m0: u32, n0: u32, k0: u32, thread: u32) {
   for (var s = 0u; s < B_LOADS; s++) {
     let i = thread % THREADS + s * THREADS;
     //#if B_ROWS_N
-    let k = k0 + ITEM * along(i, SPAN_B, ITEM);
-    let at = min(n0 + across(i, SPAN_B, ITEM), p.N - 1u) * p.ldw + k;
+    let k = k0 + ITEM * along(i, ITEM);
+    let at = min(n0 + across(i, ITEM), p.N - 1u) * p.ldw + k;
     //#else
     let k = k0 + i / (BN / ITEM);
     let at = k * p.ldw + n0 + ITEM * (i % (BN / ITEM));
@@ -83,7 +82,7 @@ fn store(next: ptr<function, Next>, k0: u32, stage: u32, thread: u32) {
     //#if A_ROWS_K
     put_a(i / (BM / 4u), i % (BM / 4u), stage, (*next).a[s]);
     //#else
-    turn_a(i, stage, (*next).a[s]);
+    put_a_row(across(i, 4u), along(i, 4u), stage, (*next).a[s]);
     //#endif
   }
   for (var s = 0u; s < B_LOADS; s++) {
@@ -92,9 +91,12 @@ fn store(next: ptr<function, Next>, k0: u32, stage: u32, thread: u32) {
     if (B_ITEMS % THREADS != 0u && i >= B_ITEMS) { continue; }
     let bits = (*next).b[s];
     //#if B_ROWS_N
-    let factor = absmax[absmax_half(k0) + across(i, SPAN_B, ITEM) % BN];
-    turn_b(i, 0u, SPAN_B, ITEM, stage, factor * decode_nibbles(bits));
-    turn_b(i, 1u, SPAN_B, ITEM, stage, factor * decode_nibbles(bits >> 16u));
+    let n = across(i, ITEM);
+    let factor = absmax[absmax_half(k0) + n % BN];
+    // Every other two rows put their second half down first, so that neighbouring threads never meet in a bank.
+    let half = n / 2u % 2u;
+    put_b_row(n, 2u * along(i, ITEM) + half, stage, factor * decode_nibbles(bits >> (16u * half)));
+    put_b_row(n, 2u * along(i, ITEM) + 1u - half, stage, factor * decode_nibbles(bits >> (16u - 16u * half)));
     //#else
     let k = i / (BN / ITEM);
     let column = i % (BN / ITEM) * (ITEM / 4u);
@@ -106,9 +108,9 @@ fn store(next: ptr<function, Next>, k0: u32, stage: u32, thread: u32) {
     var value = decode_weight4((*next).b[s]);
     //#if B_ROWS_N
     //#if K_TAIL
-    value = select(vec4f(), value, k0 + 4u * along(i, SPAN_B, 4u) < p.K);
+    value = select(vec4f(), value, k0 + 4u * along(i, 4u) < p.K);
     //#endif
-    turn_b(i, 0u, SPAN_B, ITEM, stage, value);
+    put_b_row(across(i, ITEM), along(i, ITEM), stage, value);
     //#else
     let k = i / (BN / ITEM);
     //#if K_TAIL
@@ -124,16 +126,16 @@ fn store(next: ptr<function, Next>, k0: u32, stage: u32, thread: u32) {
 fn stage_lora(m0: u32, n0: u32, k0: u32, stage: u32, thread: u32) {
   for (var s = 0u; s < A_LOADS; s++) {
     let i = thread % THREADS + s * THREADS;
-    let k = k0 + 4u * along(i, SPAN_A, 4u);
-    let value = u[(p.u_offset + min(m0 + across(i, SPAN_A, 4u), p.M - 1u) * p.ldu + k) >> 2u];
-    turn_a(i, stage, select(vec4f(), value, k < p.rank));
+    let k = k0 + 4u * along(i, 4u);
+    let value = u[(p.u_offset + min(m0 + across(i, 4u), p.M - 1u) * p.ldu + k) >> 2u];
+    put_a_row(across(i, 4u), along(i, 4u), stage, select(vec4f(), value, k < p.rank));
   }
   for (var s = 0u; s < V_LOADS; s++) {
     let i = thread % THREADS + s * THREADS;
     //#if B_ROWS_N
-    let k = k0 + 4u * along(i, SPAN_V, 4u);
-    let value = v[(p.v_offset + min(n0 + across(i, SPAN_V, 4u), p.N - 1u) * p.ldv + k) >> 2u];
-    turn_b(i, 0u, SPAN_V, 4u, stage, select(vec4f(), value, k < p.rank));
+    let k = k0 + 4u * along(i, 4u);
+    let value = v[(p.v_offset + min(n0 + across(i, 4u), p.N - 1u) * p.ldv + k) >> 2u];
+    put_b_row(across(i, 4u), along(i, 4u), stage, select(vec4f(), value, k < p.rank));
     //#else
     let k = k0 + i / (BN / 4u);
     let value = v[(p.v_offset + k * p.ldv + n0 + 4u * (i % (BN / 4u))) >> 2u];
@@ -202,7 +204,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let alpha = p.alpha;
   //#endif
   for (var i = 0u; i < TM; i++) {
-    let m = m0 + (ty + (i / 4u) * TY) * 4u + i % 4u;
+    let m = m0 + result_row(ty, i);
     if (m >= p.M) { continue; }
     for (var j = 0u; j < TN / 4u; j++) {
       let n = n0 + (tx + j * TX) * 4u;

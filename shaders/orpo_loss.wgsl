@@ -33,7 +33,7 @@ const LARGEST_LOGP = -1e-6;
 
 @group(0) @binding(0) var<storage, read> entries: array<Entry>;
 @group(0) @binding(1) var<storage, read> pairs: array<Pair>;
-@group(0) @binding(2) var<storage, read> stats: array<vec2f>;
+@group(0) @binding(2) var<storage, read> stats: array<vec4f>;
 @group(0) @binding(3) var<storage, read> z: array<f32>;
 @group(0) @binding(4) var<storage, read> row_logits: array<vec2f>;
 @group(0) @binding(5) var<storage, read_write> weights: array<f32>;

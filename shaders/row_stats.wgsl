@@ -6,7 +6,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> logits: array<f32>;
-@group(0) @binding(2) var<storage, read_write> stats: array<vec2f>;
+@group(0) @binding(2) var<storage, read_write> stats: array<vec4f>;
 
 //#include reduce
 
@@ -15,7 +15,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let row = group.x;
   var top = -1e30;
   for (var c = thread; c < p.columns; c += ROW_THREADS) { top = max(top, logits[row * p.ld + c]); }
-  var old = vec2f(-1e30, 0.0);
+  var old = vec4f(-1e30, 0.0, 0.0, 0.0);
   if (p.first == 0u) { old = stats[p.first_row + row]; }
   top = max(workgroup_max(top, thread), old.x);
   // Summed in stretches: a long f32 sum that is nearly 1 already would lose what most columns add.
@@ -28,5 +28,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     sum += part;
   }
   sum = workgroup_sum(sum, thread);
-  if (thread == 0u) { stats[p.first_row + row] = vec2f(top, old.y * exp(old.x - top) + sum); }
+  if (thread == 0u) { stats[p.first_row + row] = vec4f(top, old.y * exp(old.x - top) + sum, 0.0, 0.0); }
 }

@@ -16,7 +16,8 @@ export interface ProductCase {
   format: WeightFormat;
 }
 
-export const tileName = ({ bm, bn, bk, tm, tn, stages = 1 }: MatmulTile) => `${bm}x${bn}x${bk} ${tm}x${tn} s${stages}`;
+export const tileName = ({ bm, bn, bk, tm, tn, stages = 1, unroll = 8 }: MatmulTile) =>
+  `${bm}x${bn}x${bk} ${tm}x${tn} s${stages} u${unroll}`;
 
 /** Times cases in turn, each with every profile. */
 export async function productTimes(
@@ -64,7 +65,7 @@ export async function productError(bench: Bench, c: ProductCase, profile: Kernel
   const from = bench.floats(c.tokens * inputs);
   const direct = { bm: 16, bn: 16, bk: 16, tm: 4, tn: 4 };
   const values: Float32Array[] = [];
-  for (const p of [profile, { ...profile, direct: true, large: direct, small: direct }]) {
+  for (const p of [profile, { ...profile, direct: true, large: direct, tuned: undefined, small: direct }]) {
     const to = bench.floats(c.tokens * outputs);
     product(bench, p, c, weight, c.direction === 'forward' ? from : to, c.direction === 'forward' ? to : from);
     values.push(new Float32Array(await bench.cmd.read(to, c.tokens * outputs * 4)));

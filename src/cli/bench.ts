@@ -12,6 +12,7 @@ import { Bench, type Measurement } from '../bench/harness';
 import type { BenchRun, Section } from '../bench/section';
 import { ceiling } from '../bench/sections/ceiling';
 import { products } from '../bench/sections/products';
+import { race } from '../bench/sections/race';
 import { step } from '../bench/sections/step';
 import { tokenise } from '../bench/sections/tokenise';
 import { Commands } from '../gpu/commands';
@@ -20,7 +21,7 @@ import { dawn } from './dawn';
 import { folderFiles } from './node-files';
 import { projectRoot } from './paths';
 
-const SECTIONS: Record<string, Section> = { ceiling, products, step, tokenise };
+const SECTIONS: Record<string, Section> = { ceiling, products, step, tokenise, race };
 
 const { values } = parseArgs({
   options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, out: { type: 'string' } },

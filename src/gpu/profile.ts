@@ -12,7 +12,12 @@ export interface MatmulTile {
   tn: number;
   /** Tiles of each operand in workgroup memory: with 2 one is filled while the other is read. 1 when absent. */
   stages?: 1 | 2;
+  /** Values of k that are unrolled, 8 when absent. More code than a GPU's instruction cache holds is slow. */
+  unroll?: number;
 }
+
+/** Products whose best tiles differ. */
+export type ProductKind = `${'forward' | 'backward'} ${'float' | 'NF4'}`;
 
 export interface KernelProfile {
   /** Capabilities in use, for people. */
@@ -21,8 +26,8 @@ export interface KernelProfile {
   readonly direct: boolean;
   /** For products with many rows and columns. */
   readonly large: MatmulTile;
-  /** The same with NF4 weights, whose decoding wants fewer and deeper tiles. `large` when absent. */
-  readonly largeNf4?: MatmulTile;
+  /** What is better than `large` for one direction, or for NF4 weights, whose decoding wants fewer and deeper tiles. */
+  readonly tuned?: Partial<Record<ProductKind, MatmulTile>>;
   /** For products that would leave most of the GPU idle with `large`, or where one side is narrow. */
   readonly small: MatmulTile;
   /** For results of few columns and of few rows: the low-rank parts of LoRA and their gradients. `small` when absent. */
@@ -41,13 +46,24 @@ export function profileFor(device: GPUDevice, isSoftware: boolean): KernelProfil
     return { tier: 'f32', direct: true, large: tile, small: tile, attentionTile: 16, rowThreads: 4 };
   }
   const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize } = device.limits;
-  // 128 x 128 tiles need 16,896 bytes of workgroup memory: more than the 16 KiB that WebGPU guarantees.
-  const roomy = maxComputeInvocationsPerWorkgroup >= 256 && maxComputeWorkgroupStorageSize >= 17408;
+  // 128 x 128 x 16 tiles need 21 KB of workgroup memory: more than the 16 KiB that WebGPU guarantees.
+  const roomy = maxComputeInvocationsPerWorkgroup >= 256 && maxComputeWorkgroupStorageSize >= 24576;
+  const deep: MatmulTile = { bm: 128, bn: 128, bk: 32, tm: 8, tn: 8, unroll: 16 };
+  const deeper = roomy && maxComputeWorkgroupStorageSize >= 40960;
   return {
     tier: 'f32',
     direct: false,
-    large: roomy ? { bm: 128, bn: 128, bk: 8, tm: 8, tn: 8 } : { bm: 64, bn: 64, bk: 16, tm: 8, tn: 8 },
-    largeNf4: roomy ? { bm: 128, bn: 128, bk: 16, tm: 8, tn: 8 } : undefined,
+    large: roomy
+      ? { bm: 128, bn: 128, bk: 16, tm: 8, tn: 8, unroll: 16 }
+      : { bm: 64, bn: 64, bk: 16, tm: 8, tn: 8, unroll: 16 },
+    tuned: deeper
+      ? {
+          'forward float': deep,
+          'forward NF4': deep,
+          'backward float': { bm: 256, bn: 128, bk: 8, tm: 16, tn: 8 },
+          'backward NF4': deep,
+        }
+      : undefined,
     small: { bm: 32, bn: 32, bk: 16, tm: 4, tn: 4 },
     tall: { bm: 64, bn: 16, bk: 32, tm: 4, tn: 4 },
     wide: { bm: 16, bn: 64, bk: 32, tm: 4, tn: 4 },

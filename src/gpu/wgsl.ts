@@ -11,9 +11,9 @@ import attentionGradient from '../../shaders/lib/attention_gradient.wgsl?raw';
 import attentionTile from '../../shaders/lib/attention_tile.wgsl?raw';
 import log1p from '../../shaders/lib/log1p.wgsl?raw';
 import product from '../../shaders/lib/product.wgsl?raw';
+import productTile from '../../shaders/lib/product_tile.wgsl?raw';
 import rawWeight from '../../shaders/lib/raw_weight.wgsl?raw';
 import reduce from '../../shaders/lib/reduce.wgsl?raw';
-import stage from '../../shaders/lib/stage.wgsl?raw';
 import weight from '../../shaders/lib/weight.wgsl?raw';
 
 const INCLUDES: Record<string, string> = {
@@ -21,10 +21,10 @@ const INCLUDES: Record<string, string> = {
   attention_gradient: attentionGradient,
   attention_tile: attentionTile,
   product,
+  product_tile: productTile,
   log1p,
   raw_weight: rawWeight,
   reduce,
-  stage,
   weight,
 };
 

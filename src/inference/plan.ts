@@ -73,7 +73,7 @@ export function inferenceSpecs(
   if (rows) {
     const tile = scoreTile(c, capacity);
     add('head.tile', 'head', tile.rows * tile.columns);
-    add('head.stats', 'head', rows * 2);
+    add('head.stats', 'head', rows * 4);
     add('head.z', 'head', entries);
     add('pack.entries', 'other', entries * 4);
   }

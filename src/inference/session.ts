@@ -93,12 +93,12 @@ export class InferenceSession {
     const { tokens, tiles, span, rows, entries } = pack;
     await this.#run({ kind: 'packed', tokens, tiles, span, cached: false });
     await this.#scoreHead(rows, entries);
-    const stats = this.#read('head.stats', rows * 8);
+    const stats = this.#read('head.stats', rows * 16);
     const z = new Float32Array(await this.#read('head.z', entries * 4));
     const rowStats = new Float32Array(await stats);
     return Float64Array.from(z, (logit, e) => {
       const row = pack.entryTable[4 * e];
-      return logit - rowStats[2 * row] - Math.log(rowStats[2 * row + 1]);
+      return logit - rowStats[4 * row] - Math.log(rowStats[4 * row + 1]);
     });
   }
 

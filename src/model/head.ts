@@ -1,14 +1,23 @@
 /**
- * Final norm, head and ORPO loss without a logits tensor: one tile of logits at a time, made twice. The first round
- * folds tiles into a log-sum-exp per row; then every pair's loss and every entry's weight are known; the second round
- * makes each tile again, turns it into its gradient and multiplies it back through the head.
+ * Final norm, head and ORPO loss without a logits tensor: one tile of logits at a time, made once. Each tile is folded
+ * into a log-sum-exp per row and, when a backward follows, multiplied back through the head as exp(z - max): the softmax's
+ * weighted sum of the head's rows grows along with its normaliser, as in flash attention. Once every pair's loss and so every
+ * entry's weight is known, that sum needs only a factor and the targets' rows to be the gradient.
  */
 import type { Pack } from '../data/packing';
 import type { Commands, View } from '../gpu/commands';
 import type { Memory } from '../gpu/memory';
 import type { KernelProfile } from '../gpu/profile';
-import { columnMean, entryLogits, type LogitsTile, logitsGradient, rowMeanLogit, rowStats } from '../ops/logits';
-import { MatmulOps, type Rows } from '../ops/matmul';
+import {
+  columnMean,
+  entryLogits,
+  headGradient,
+  type LogitsTile,
+  rowMeanLogit,
+  rowStats,
+  softmaxTile,
+} from '../ops/logits';
+import { MatmulOps } from '../ops/matmul';
 import { orpoLoss } from '../ops/orpo_loss';
 import { rmsNorm, rmsNormBackward } from '../ops/rmsnorm';
 import type { LlamaConfig } from './config';
@@ -58,8 +67,8 @@ export class HeadRunner {
     this.#tile = headTile(config, capacity);
   }
 
-  /** Losses of the pack's pairs into pack.results, entry weights into head.weights. */
-  async forward(pack: Pack): Promise<void> {
+  /** Losses of the pack's pairs into pack.results, entry weights into head.weights. `gradient`: `backward` follows. */
+  async forward(pack: Pack, gradient: boolean): Promise<void> {
     const view = this.#view;
     if (!this.#meanReady) {
       columnMean(this.#cmd, this.#weights.head, view('head.mean'));
@@ -68,7 +77,8 @@ export class HeadRunner {
     rmsNorm(this.#cmd, this.#profile, this.#normArgs(pack), view('head.normed'));
     for (const tile of this.#tiles(pack)) {
       this.#logits(tile);
-      rowStats(this.#cmd, this.#profile, tile, view('head.stats'));
+      if (gradient) this.#weigh(tile);
+      else rowStats(this.#cmd, this.#profile, tile, view('head.stats'));
       await this.#cmd.breathe();
     }
     const entries = view('pack.entries');
@@ -92,32 +102,18 @@ export class HeadRunner {
   }
 
   /** grad.hidden becomes the gradient of the last layer's output. Needs `forward` of the same pack. */
-  async backward(pack: Pack): Promise<void> {
+  backward(pack: Pack): void {
     const view = this.#view;
-    const grad: Rows = { view: view('head.grad'), ld: this.#config.hiddenSize };
-    const tiles = [...this.#tiles(pack)];
-    for (const tile of tiles) {
-      // A single tile still holds its logits from the forward.
-      if (tiles.length > 1) this.#logits(tile);
-      logitsGradient(this.#cmd, this.#profile, tile, {
-        stats: view('head.stats'),
-        entries: view('pack.entries'),
-        weights: view('head.weights'),
-        row_entries: view('pack.rowEntries'),
-      });
-      this.#matmul.backward(
-        this.#weights.head,
-        tile.rows,
-        { view: tile.view, ld: tile.ld },
-        { ...grad, offset: tile.firstRow * grad.ld },
-        { accumulate: tile.firstColumn > 0 },
-        [tile.firstColumn, tile.firstColumn + tile.columns],
-      );
-      await this.#cmd.breathe();
-    }
+    const grad = view('head.grad');
+    headGradient(this.#cmd, this.#profile, this.#weights.head, pack.rows, {
+      ...this.#rowViews,
+      grad,
+      weights: view('head.weights'),
+      z: view('head.z'),
+    });
     const hidden = view('grad.hidden');
     this.#cmd.clear({ ...hidden, size: pack.tokens * this.#config.hiddenSize * 4 });
-    rmsNormBackward(this.#cmd, this.#profile, this.#normArgs(pack), grad.view, hidden);
+    rmsNormBackward(this.#cmd, this.#profile, this.#normArgs(pack), grad, hidden);
   }
 
   readonly #view = (name: string): View => ({ buffer: this.#memory.get(name) });
@@ -126,6 +122,29 @@ export class HeadRunner {
     const { hiddenSize: hidden, rmsNormEps: eps, layers } = this.#config;
     const gain = this.#weights.get('model.norm.weight').parts[0].data;
     return { x: this.#view(`hidden.${layers}`), gain, rows: pack.rows, hidden, eps, gather: this.#view('pack.rows') };
+  }
+
+  get #rowViews() {
+    return {
+      stats: this.#view('head.stats'),
+      entries: this.#view('pack.entries'),
+      row_entries: this.#view('pack.rowEntries'),
+    };
+  }
+
+  /** Adds a tile's share of the softmax's weighted sum of the head's rows. */
+  #weigh(tile: LogitsTile): void {
+    const { hiddenSize } = this.#config;
+    const weighted = this.#view('head.grad');
+    softmaxTile(this.#cmd, this.#profile, tile, hiddenSize, { ...this.#rowViews, weighted });
+    this.#matmul.backward(
+      this.#weights.head,
+      tile.rows,
+      { view: tile.view, ld: tile.ld },
+      { view: weighted, ld: hiddenSize, offset: tile.firstRow * hiddenSize },
+      { accumulate: tile.firstColumn > 0 },
+      [tile.firstColumn, tile.firstColumn + tile.columns],
+    );
   }
 
   #logits(tile: LogitsTile): void {

@@ -211,7 +211,7 @@ export function runSpecs(c: LlamaConfig, lora: LoraLayout, capacity: PackCapacit
   add('head.tile', 'head', tile.rows * tile.columns);
   add('head.normed', 'head', rows * c.hiddenSize);
   add('head.grad', 'head', rows * c.hiddenSize);
-  add('head.stats', 'head', rows * 2);
+  add('head.stats', 'head', rows * 4);
   add('head.logits', 'head', rows * 2);
   add('head.z', 'head', entries);
   add('head.weights', 'head', entries);

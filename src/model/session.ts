@@ -119,8 +119,8 @@ export class Session {
     if (stored) this.model.cmd.upload({ buffer: this.memory.get('hidden.0') }, await stored.rows(pack.ids));
   }
 
-  /** Forward of an uploaded pack up to its pairs' losses. */
-  async forward(pack: Pack): Promise<void> {
+  /** Forward of an uploaded pack up to its pairs' losses. Without `gradient` it is cheaper, and no `backward` may follow. */
+  async forward(pack: Pack, gradient = true): Promise<void> {
     const { cmd, gpu, config, weights } = this.model;
     const view = (name: string) => ({ buffer: this.memory.get(name) });
     if (!weights.stored) {
@@ -131,13 +131,13 @@ export class Session {
       this.#layers.forward(i, pack);
       await cmd.breathe();
     }
-    await this.#head.forward(pack);
+    await this.#head.forward(pack, gradient);
   }
 
   /** Backward of the same pack into lora.grad.*, adding to what is there when `accumulate`. */
   async backward(pack: Pack, accumulate: boolean): Promise<void> {
     const { cmd, config } = this.model;
-    await this.#head.backward(pack);
+    this.#head.backward(pack);
     for (let i = config.layers - 1; i >= 0; i--) {
       this.#layers.backward(i, pack, accumulate, i > 0);
       await cmd.breathe();

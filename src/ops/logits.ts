@@ -1,9 +1,10 @@
-/** The pieces of the fused head: running log-sum-exp, target logits, mean logits, and the gradient of a tile. */
+/** The pieces of the fused head: running log-sum-exp, target logits, mean logits, and the gradient. */
 import columnMeanSource from '../../shaders/column_mean.wgsl?raw';
 import entryLogitsSource from '../../shaders/entry_logits.wgsl?raw';
-import logitsGradientSource from '../../shaders/logits_gradient.wgsl?raw';
+import headGradientSource from '../../shaders/head_gradient.wgsl?raw';
 import rowMeanLogitSource from '../../shaders/row_mean_logit.wgsl?raw';
 import rowStatsSource from '../../shaders/row_stats.wgsl?raw';
+import softmaxTileSource from '../../shaders/softmax_tile.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
 import type { KernelProfile } from '../gpu/profile';
 import { rowConstants, rowGroups } from './rows';
@@ -19,7 +20,7 @@ export interface LogitsTile {
   firstColumn: number;
 }
 
-/** Folds a tile into stats [rows] of (max, Σ exp(z - max)); the tile with firstColumn 0 starts anew. */
+/** Folds a tile into stats [rows, 4] of (max, Σ exp(z - max), unused, unused); the tile with firstColumn 0 starts anew. */
 export function rowStats(cmd: Commands, profile: KernelProfile, tile: LogitsTile, stats: View): void {
   cmd.dispatch(
     { name: 'row stats', source: rowStatsSource, constants: rowConstants(profile) },
@@ -93,15 +94,27 @@ export function rowMeanLogit(
   );
 }
 
-/** Turns a tile of logits into their gradient, in place. */
-export function logitsGradient(
+/** Which entries belong to which row, and the sums per row that both halves of the gradient share. */
+export interface HeadViews {
+  /** [rows, 4]: the largest logit, Σ exp(z - max), that sum without the targets, unused. */
+  stats: View;
+  entries: View;
+  row_entries: View;
+}
+
+/**
+ * Folds a tile into stats, turns it into exp(z - max) without the targets in place, and scales `weighted`
+ * [all rows, hidden] to the new maximum; the product of the tile and the head is then to be added there.
+ */
+export function softmaxTile(
   cmd: Commands,
   profile: KernelProfile,
   tile: LogitsTile,
-  views: { stats: View; entries: View; weights: View; row_entries: View },
+  hidden: number,
+  views: HeadViews & { weighted: View },
 ): void {
   cmd.dispatch(
-    { name: 'logits gradient', source: logitsGradientSource, constants: rowConstants(profile) },
+    { name: 'softmax tile', source: softmaxTileSource, constants: rowConstants(profile) },
     { logits: tile.view, ...views },
     {
       rows: tile.rows,
@@ -109,8 +122,41 @@ export function logitsGradient(
       ld: tile.ld,
       first_row: tile.firstRow,
       first_column: tile.firstColumn,
+      first: tile.firstColumn === 0 ? 1 : 0,
+      hidden,
     },
     [tile.rows],
-    6 * tile.rows * tile.columns,
+    8 * tile.rows * tile.columns,
   );
+}
+
+/** grad [rows, hidden]: from the weighted sum that the tiles left to the gradient of the head's input. */
+export function headGradient(
+  cmd: Commands,
+  profile: KernelProfile,
+  head: Weight,
+  rows: number,
+  views: HeadViews & { grad: View; weights: View; z: View },
+): void {
+  head.parts.forEach((part, i) => {
+    cmd.dispatch(
+      {
+        name: 'head gradient',
+        source: headGradientSource,
+        flags: [weightFlag(head)],
+        constants: rowConstants(profile),
+      },
+      { ...views, ...weightBindings(head, part) },
+      {
+        rows,
+        hidden: head.columns,
+        first_row: part.firstRow,
+        part_rows: part.rows,
+        first: i === 0 ? 1 : 0,
+        ...nestedParams(head, part),
+      },
+      rowGroups(rows),
+      4 * rows * head.columns,
+    );
+  });
 }

@@ -51,9 +51,15 @@ const ENOUGH_GROUPS = 256;
 /** Values of the buffer for partial results. */
 export const PARTIAL_VALUES = 2 ** 22;
 
-export function pickTile(profile: KernelProfile, m: number, n: number, format: WeightFormat = 'F32'): MatmulTile {
+export function pickTile(
+  profile: KernelProfile,
+  m: number,
+  n: number,
+  format: WeightFormat = 'F32',
+  direction: 'forward' | 'backward' = 'forward',
+): MatmulTile {
   const { small, tall, wide } = profile;
-  const large = (format === 'NF4' && profile.largeNf4) || profile.large;
+  const large = profile.tuned?.[`${direction} ${format === 'NF4' ? 'NF4' : 'float'}`] ?? profile.large;
   if (tall && n <= 48 && m >= tall.bm) return tall;
   if (wide && m <= 48 && n >= wide.bn) return wide;
   const fills = Math.ceil(m / large.bm) * Math.ceil(n / large.bn) >= 64;
@@ -67,13 +73,13 @@ export function splitCount(tile: MatmulTile, m: number, n: number, k: number): n
   return Math.max(1, Math.min(Math.ceil(ENOUGH_GROUPS / groups), room, Math.floor(k / 128)));
 }
 
-/** The constants of lib/accumulate.wgsl and lib/stage.wgsl for a tile. */
+/** The constants of lib/product_tile.wgsl for a tile. */
 export function tileConstants(tile: MatmulTile, item: number): Record<string, number> {
-  const { bm, bn, bk, tm, tn, stages = 1 } = tile;
+  const { bm, bn, bk, tm, tn, stages = 1, unroll = 8 } = tile;
   const lanes = (count: number, most: number) => [8, 4, 2, 1].find((n) => n <= most && count % n === 0)!;
   const LANES_X = lanes(bn / tn, 8);
   const LANES_Y = lanes(bm / tm, 4);
-  return { BM: bm, BN: bn, BK: bk, TM: tm, TN: tn, STAGES: stages, LANES_X, LANES_Y, ITEM: item };
+  return { BM: bm, BN: bn, BK: bk, TM: tm, TN: tn, STAGES: stages, UNROLL: unroll, LANES_X, LANES_Y, ITEM: item };
 }
 
 /** The buffers of lib/product.wgsl and lib/weight.wgsl. */
@@ -118,7 +124,8 @@ export function productParams(product: Product): Record<string, number> {
 function dispatch(cmd: Commands, profile: KernelProfile, product: Product, partials?: View): void {
   const { m, n, k, lora } = product;
   if (m === 0 || n === 0) return;
-  const tile = pickTile(profile, m, n, product.weight.format);
+  const direction = product.flags.includes('B_ROWS_N') ? 'forward' : 'backward';
+  const tile = pickTile(profile, m, n, product.weight.format, direction);
   const alpha = product.alpha ?? 1;
   const splits = partials && !profile.direct && !(lora && alpha !== 1) ? splitCount(tile, m, n, k) : 1;
   const splitTiles = Math.ceil(Math.ceil(k / splits / tile.bk) / 8) * 8;
@@ -190,7 +197,7 @@ function partial(
     product.wOffset % 64 === 0;
   if (!profile.direct) {
     flags.push('SPLITS');
-    if (tile.bk > 8) flags.push('K_GROUPS');
+    if (tile.bk > (tile.unroll ?? 8)) flags.push('K_GROUPS');
     if (tail) flags.push('K_TAIL');
     if (wide) flags.push('NF4_WIDE');
     if (tile.stages !== 2) flags.push('ONE_STAGE');
@@ -212,7 +219,7 @@ function partial(
     productBindings(product),
     {
       ...productParams(product),
-      k_groups: Math.ceil(tile.bk / 8),
+      k_groups: Math.ceil(tile.bk / (tile.unroll ?? 8)),
       split_tiles: splitTiles,
       y_split: splits > 1 ? m * y.ld : 0,
     },

@@ -112,7 +112,7 @@ export class Trainer {
     const batches = evalBatches(evaluation.length, hparams.per_device_eval_batch_size);
     const results: PairMetrics[][] = batches.map(() => []);
     for (const pass of splitPasses(batches, evaluation, hparams.beta, budget)) {
-      await this.#forward(pass, evaluation);
+      await this.#forward(pass, evaluation, false);
       const { cmd } = this.session.model;
       const bytes = await cmd.read({ buffer: this.session.memory.get('pack.results') }, pass.length * RESULT_BYTES);
       for (const [i, metrics] of readPairs(bytes, pass, evaluation).entries()) results[pass[i].micro].push(metrics);
@@ -127,8 +127,16 @@ export class Trainer {
     return record;
   }
 
-  /** @param dropout of a training pass; none in evaluation */
-  async #forward(pass: readonly PassPair[], rows: readonly ShapedPair[], dropout: DropoutPass | null = null) {
+  /**
+   * @param gradient whether a backward follows
+   * @param dropout of a training pass; none in evaluation
+   */
+  async #forward(
+    pass: readonly PassPair[],
+    rows: readonly ShapedPair[],
+    gradient: boolean,
+    dropout: DropoutPass | null = null,
+  ) {
     const { nll_on_prompt } = this.plan.hparams;
     const tile = this.session.model.gpu.profile.attentionTile;
     const pack = packPairs(
@@ -138,7 +146,7 @@ export class Trainer {
     );
     await this.session.upload(pack);
     this.session.setDropout(dropout);
-    await this.session.forward(pack);
+    await this.session.forward(pack, gradient);
     return pack;
   }
 
@@ -156,7 +164,7 @@ export class Trainer {
     const dropout: DropoutPass = { p: dropoutShare(hparams), seed: dropoutSeed(hparams.seed, index), firstToken: 0 };
     let done = 0;
     for (const [i, pass] of passes.entries()) {
-      const pack = await this.#forward(pass, train, dropout.p > 0 ? { ...dropout } : null);
+      const pack = await this.#forward(pass, train, true, dropout.p > 0 ? { ...dropout } : null);
       dropout.firstToken += pack.tokens;
       await this.session.backward(pack, i > 0);
       const bytes = pass.length * RESULT_BYTES;

@@ -1,6 +1,15 @@
-/** The pieces of the fused head against float64: log-sum-exp in chunks, target logits, mean logits, gradient of a tile. */
+/** The pieces of the fused head against float64: log-sum-exp in chunks, target logits, mean logits, gradient. */
 import { describe, expect, test } from 'vitest';
-import { columnMean, entryLogits, type LogitsTile, logitsGradient, rowMeanLogit, rowStats } from '../../src/ops/logits';
+import {
+  columnMean,
+  entryLogits,
+  headGradient,
+  type LogitsTile,
+  rowMeanLogit,
+  rowStats,
+  softmaxTile,
+} from '../../src/ops/logits';
+import { MatmulOps } from '../../src/ops/matmul';
 import { logSumExp } from '../reference/head';
 import { createRng, type Rng } from '../reference/rng';
 import {
@@ -53,73 +62,106 @@ describe.each(threadCases)('%s', (name, profile) => {
     [7, 19, 8],
     [5, 512, 128],
     [3, 130, 132],
-  ])('log-sum-exp and gradient of %i rows over %i tokens in chunks of %i', async (rows, vocab, chunk) => {
+  ])('log-sum-exp of %i rows over %i tokens in chunks of %i', async (rows, vocab, chunk) => {
     const logits = randomLogits(rng, rows, vocab);
     const tiles = tilesOf(logits, rows, vocab, chunk);
-    const stats = output(rows * 2);
+    const stats = output(rows * 4);
     await run(() => {
       for (const tile of tiles) rowStats(cmd, profile, tile, stats);
     });
     const s = await read(stats);
     const row = (r: number) => logits.subarray(r * vocab, (r + 1) * vocab);
     for (let r = 0; r < rows; r++) {
-      expect(s[2 * r]).toBe(Math.max(...row(r)));
-      const sum = row(r).reduce((total, z) => total + Math.exp(z - s[2 * r]), 0);
+      expect(s[4 * r]).toBe(Math.max(...row(r)));
+      const sum = row(r).reduce((total, z) => total + Math.exp(z - s[4 * r]), 0);
       // Each term: the difference and exp, (3 + 2|x|) ε of a value e^x with |x| e^x < 1/2; then a sum of positive terms,
       // rescaled once per chunk.
       const relative = (vocab + 8 + 8 * tiles.length) * EPS;
-      expectWithin([s[2 * r + 1]], [sum], [relative * sum], `row ${r}`);
+      expectWithin([s[4 * r + 1]], [sum], [relative * sum], `row ${r}`);
       const shifted = [...row(r)];
-      shifted[shifted.indexOf(s[2 * r])] -= 0.01;
-      const wrong = shifted.reduce((total, z) => total + Math.exp(z - s[2 * r]), 0);
-      expect(() => expectWithin([s[2 * r + 1]], [wrong], [relative * sum])).toThrow(/times the bound/);
+      shifted[shifted.indexOf(s[4 * r])] -= 0.01;
+      const wrong = shifted.reduce((total, z) => total + Math.exp(z - s[4 * r]), 0);
+      expect(() => expectWithin([s[4 * r + 1]], [wrong], [relative * sum])).toThrow(/times the bound/);
     }
+  });
 
-    // No entry, one, two, and two of the same token.
-    const counts = Array.from({ length: rows }, (_, r) => [1, 0, 2][r % 3]);
-    const entries: number[] = [];
-    const rowEntries = [0];
-    counts.forEach((count, r) => {
-      for (let i = 0; i < count; i++) entries.push(r, r === 5 ? 3 : rng.int(vocab), 0, 0);
-      rowEntries.push(entries.length / 4);
-    });
-    const weights = rng.normals(entries.length / 4);
-    const views = {
-      stats,
-      entries: input(Uint32Array.from(entries)),
-      weights: input(weights),
-      row_entries: input(Uint32Array.from(rowEntries)),
-    };
-    await run(() => {
-      for (const tile of tiles) logitsGradient(cmd, profile, tile, views);
-    });
-    for (const tile of tiles) {
-      const actual = await read(tile.view);
-      const expected = new Float64Array(rows * tile.ld);
-      const bound = new Float64Array(rows * tile.ld);
-      for (let r = 0; r < rows; r++) {
-        const own = [...weights.keys()].filter((e) => entries[4 * e] === r);
-        const lse = logSumExp(row(r));
-        for (let c = 0; c < tile.columns; c++) {
-          const v = tile.firstColumn + c;
-          const z = logits[r * vocab + v];
-          const p = Math.exp(z - lse);
-          for (const e of own) {
-            expected[r * tile.ld + c] += weights[e] * (p - (entries[4 * e + 1] === v ? 1 : 0));
-            // exp and the quotient of p, whose sum errs as above; two products and the subtraction.
-            const relative = (vocab + 20 + 8 * tiles.length + 2 * Math.abs(z - s[2 * r])) * EPS;
-            bound[r * tile.ld + c] +=
-              Math.abs(weights[e]) * (relative * p + 4 * EPS * (p + (entries[4 * e + 1] === v ? 1 : 0))) + FLUSHED;
-          }
+  test.each([
+    ['F32', 1, 19, 20, 2 ** 27],
+    ['BF16', 7, 19, 8, 2 ** 27],
+    ['F32', 9, 130, 64, 64 * 4 * 50],
+    ['NF4', 6, 64, 32, 2 ** 27],
+  ] as const)(
+    'gradient through a head in %s of %i rows over %i tokens in chunks of %i',
+    async (format, rows, vocab, chunk, bindingLimit) => {
+      const hidden = 64;
+      const { weight, values } = randomWeight(rng, vocab, hidden, { format, bindingLimit });
+      const h = rng.normals(rows * hidden, 2);
+      // No entry, one, two, two of the same token, three with a repeated one.
+      const targets = Array.from({ length: rows }, (_, r) => {
+        const [a, b] = [rng.int(vocab), rng.int(vocab)];
+        return [[a], [], [a, b], [a, a], [a, b, a]][r % 5];
+      });
+      const entries = targets.flatMap((own, r) => own.map((id) => [r, id]));
+      const rowEntries = [0];
+      for (const own of targets) rowEntries.push(rowEntries.at(-1)! + own.length);
+      const w = rng.normals(Math.max(1, entries.length));
+      const shared = {
+        stats: output(rows * 4),
+        entries: input(Uint32Array.from(entries.flatMap(([r, id]) => [r, id, 0, 0]))),
+        row_entries: input(Uint32Array.from(rowEntries)),
+      };
+      const grad = output(rows * hidden);
+      const tile = output(rows * chunk);
+      const z = output(Math.max(1, entries.length));
+      const hiddenView = input(h);
+      await run(() => {
+        const matmul = new MatmulOps(cmd, profile);
+        for (let firstColumn = 0; firstColumn < vocab; firstColumn += chunk) {
+          const columns = Math.min(chunk, vocab - firstColumn);
+          const range = [firstColumn, firstColumn + columns] as const;
+          matmul.forward(weight, rows, { view: hiddenView, ld: hidden }, { view: tile, ld: chunk }, {}, range);
+          const place = { view: tile, ld: chunk, rows, firstRow: 0, columns, firstColumn };
+          softmaxTile(cmd, profile, place, hidden, { ...shared, weighted: grad });
+          const out = { view: grad, ld: hidden };
+          matmul.backward(weight, rows, { view: tile, ld: chunk }, out, { accumulate: firstColumn > 0 }, range);
         }
-      }
-      // Rows without an entry and columns beyond the vocabulary must be exactly zero: their bound is.
-      expectWithin(actual, expected, bound, `columns from ${tile.firstColumn}`);
+        entryLogits(cmd, profile, weight, shared.entries, entries.length, hiddenView, z);
+        headGradient(cmd, profile, weight, rows, { ...shared, grad, weights: input(w), z });
+      });
+      const actual = await read(grad);
+      const expected = new Float64Array(rows * hidden);
+      const bound = new Float64Array(rows * hidden);
+      targets.forEach((own, r) => {
+        const logits = Float64Array.from({ length: vocab }, (_, v) => {
+          let sum = 0;
+          for (let i = 0; i < hidden; i++) sum += h[r * hidden + i] * values[v * hidden + i];
+          return sum;
+        });
+        const lse = logSumExp(logits);
+        const first = entries.findIndex(([row]) => row === r);
+        logits.forEach((logit, v) => {
+          const p = Math.exp(logit - lse);
+          let c = 0;
+          let size = 0;
+          own.forEach((id, e) => {
+            c += w[first + e] * (p - (id === v ? 1 : 0));
+            size += Math.abs(w[first + e]) * (id === v ? 1 - p + p * own.length : p);
+          });
+          for (let i = 0; i < hidden; i++) {
+            expected[r * hidden + i] += c * values[v * hidden + i];
+            // Logits err by their terms' sizes; exp carries that over, and sums and products add their own.
+            const relative = (4 * (vocab + hidden) + 100) * EPS;
+            bound[r * hidden + i] += relative * size * Math.abs(values[v * hidden + i]) + FLUSHED;
+          }
+        });
+      });
+      // Rows without an entry must be exactly zero: their bound all but is.
+      expectWithin(actual, expected, bound, 'gradient');
       const wrong = expected.slice();
       wrong[0] += 0.001;
       expect(() => expectWithin(actual, wrong, bound)).toThrow(/times the bound/);
-    }
-  });
+    },
+  );
 
   test.each(['F32', 'BF16', 'F16', 'NF4'] as const)('target logits and mean logits of a head in %s', async (format) => {
     const [rows, hidden, vocab] = [5, 172, 21];

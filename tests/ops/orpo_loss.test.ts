@@ -32,17 +32,17 @@ interface Scores {
 
 /** Stats of rows and logits of entries that give about the wanted log-probabilities. */
 function scoresFor(pack: Pack, wanted: (entry: number) => number, r: Rng): Scores {
-  const stats = new Float64Array(pack.rows * 2);
+  const stats = new Float64Array(pack.rows * 4);
   for (let i = 0; i < pack.rows; i++) {
-    stats[2 * i] = Math.fround(3 * r.normal());
-    stats[2 * i + 1] = Math.fround(1 + 40 * r.uniform());
+    stats[4 * i] = Math.fround(3 * r.normal());
+    stats[4 * i + 1] = Math.fround(1 + 40 * r.uniform());
   }
   const z = new Float64Array(pack.entries);
   const logp = new Float64Array(pack.entries);
   for (let e = 0; e < pack.entries; e++) {
     const row = pack.entryTable[4 * e];
-    z[e] = Math.fround(stats[2 * row] + Math.log(stats[2 * row + 1]) + wanted(e));
-    logp[e] = z[e] - stats[2 * row] - Math.log(stats[2 * row + 1]);
+    z[e] = Math.fround(stats[4 * row] + Math.log(stats[4 * row + 1]) + wanted(e));
+    logp[e] = z[e] - stats[4 * row] - Math.log(stats[4 * row + 1]);
   }
   return { stats, z, logp };
 }
@@ -102,7 +102,7 @@ async function compare(
   // Bounds. z, max and log(sum) are rounded once each, log errs by 3 ε or 2^-21 near 1.
   const lpError = (e: number) => {
     const row = pack.entryTable[4 * e];
-    return 3 * EPS * (Math.abs(s.z[e]) + Math.abs(s.stats[2 * row]) + 2 * Math.log(s.stats[2 * row + 1])) + 2 ** -21;
+    return 3 * EPS * (Math.abs(s.z[e]) + Math.abs(s.stats[4 * row]) + 2 * Math.log(s.stats[4 * row + 1])) + 2 ** -21;
   };
   const perPair = [...Array(pack.pairs).keys()].map((p) => {
     const entries = [...pairOfEntry.keys()].filter((e) => pairOfEntry[e] === p);
@@ -226,7 +226,7 @@ describe('extreme log-probabilities', () => {
     const pairs = [pair()];
     const pack = packPairs(scalesOf(pairs, true), true, 16);
     // max 0, sum 1: the log-probability is z exactly.
-    const stats = Float64Array.from({ length: pack.rows * 2 }, (_, i) => i % 2);
+    const stats = Float64Array.from({ length: pack.rows * 4 }, (_, i) => (i % 4 === 1 ? 1 : 0));
     const weights = output(pack.entries);
     const results = output(8);
     const views = {
@@ -234,7 +234,7 @@ describe('extreme log-probabilities', () => {
       pairs: input(pack.pairTable),
       stats: input(stats),
       z: input(Float64Array.of(-1, chosen, rejected)),
-      row_logits: input(new Float64Array(pack.rows * 2)),
+      row_logits: input(new Float64Array(pack.rows * 4)),
     };
     await run(() => orpoLoss(cmd, profiles.direct, 1, { ...views, weights, results }));
     const [, lc, lr, logOdds] = await read(results);

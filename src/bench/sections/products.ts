@@ -14,14 +14,15 @@ const SHAPES = [
 
 export const products: Section = async ({ gpu, bench, quick, print, show, report }) => {
   const { profile } = gpu;
-  print(`tiles: ${tileName(profile.large)}; NF4 ${tileName(profile.largeNf4 ?? profile.large)}`);
+  const tuned = Object.entries(profile.tuned ?? {}).map(([kind, tile]) => `; ${kind} ${tileName(tile)}`);
+  print(`tiles: ${tileName(profile.large)}${tuned.join('')}`);
   const size = quick ? 2048 : 4096;
   const own = [['', profile]] as const;
   const errors: { name: string; error: number }[] = [];
   for (const format of FORMATS) {
     for (const direction of DIRECTIONS) {
       const c: ProductCase = { direction, format, tokens: size, rows: size, columns: size };
-      const error = await productError(bench, { ...c, tokens: 256 }, profile);
+      const error = await productError(bench, { ...c, tokens: 1024 }, profile);
       errors.push({ name: `${direction} ${format}`, error });
       if (!(error < 1e-5)) throw new Error(`${direction} ${format} is off by ${error} of the largest value`);
       show(await productTimes(bench, 'square', [c], own));
@@ -33,7 +34,7 @@ export const products: Section = async ({ gpu, bench, quick, print, show, report
     );
     show(await productTimes(bench, 'Llama-3.2-1B', cases, own, 10));
   }
-  const { large, largeNf4, tall, wide } = profile;
-  report.tiles = { large, largeNf4, tall, wide };
+  const { large, tuned: best, tall, wide } = profile;
+  report.tiles = { large, tuned: best, tall, wide };
   report.errors = errors;
 };

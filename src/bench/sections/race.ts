@@ -1,0 +1,53 @@
+/** Tile shapes of the large products against each other. */
+import type { KernelProfile, MatmulTile } from '../../gpu/profile';
+import { type ProductCase, productError, productTimes, tileName } from '../products';
+import type { Section } from '../section';
+
+const T = (bm: number, bn: number, bk: number, tm: number, tn: number, more: Partial<MatmulTile> = {}): MatmulTile => ({
+  bm,
+  bn,
+  bk,
+  tm,
+  tn,
+  ...more,
+});
+
+export const TILES: MatmulTile[] = [
+  T(128, 128, 16, 8, 8),
+  T(128, 128, 16, 8, 8, { unroll: 16 }),
+  T(128, 128, 16, 8, 8, { unroll: 16 }),
+  T(128, 128, 16, 8, 8, { unroll: 16, stages: 2 }),
+  T(128, 128, 32, 8, 8, { unroll: 16 }),
+  T(128, 128, 32, 8, 8, { unroll: 32 }),
+  T(256, 128, 8, 16, 8),
+  T(256, 128, 8, 16, 8, { stages: 2 }),
+  T(256, 128, 16, 16, 8),
+  T(256, 128, 16, 16, 8, { unroll: 16 }),
+  T(128, 256, 16, 8, 16),
+  T(128, 256, 16, 8, 16, { unroll: 16 }),
+  T(128, 256, 8, 8, 16, { stages: 2 }),
+  T(256, 64, 16, 16, 8),
+];
+
+export const race: Section = async ({ gpu, bench, print, show, quick }) => {
+  const own = (tile: MatmulTile): KernelProfile => ({ ...gpu.profile, direct: false, large: tile, tuned: undefined });
+  const tiles = quick ? [T(32, 32, 16, 4, 4), T(64, 64, 8, 8, 4)] : TILES;
+  const size = quick ? 256 : 4096;
+  for (const format of ['F32', 'NF4'] as const) {
+    for (const direction of ['forward', 'backward'] as const) {
+      const c: ProductCase = { direction, format, tokens: size, rows: size, columns: size };
+      const good: [string, KernelProfile][] = [];
+      for (const tile of tiles) {
+        try {
+          const error = await productError(bench, { ...c, tokens: 1024, rows: 1024, columns: 1024 }, own(tile));
+          if (error < 1e-5) good.push([tileName(tile), own(tile)]);
+          else print(`${tileName(tile)} ${format} ${direction}: off by ${error}`);
+        } catch (error) {
+          print(`${tileName(tile)} ${format} ${direction}: ${(error as Error).message}`);
+        }
+      }
+      if (!quick) show(await productTimes(bench, 'race', [c], good));
+      else print(`${format} ${direction}: ${good.length} of ${tiles.length} right`);
+    }
+  }
+};
