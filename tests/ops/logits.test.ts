@@ -115,7 +115,7 @@ describe.each(threadCases)('%s', (name, profile) => {
       const z = output(Math.max(1, entries.length));
       const hiddenView = input(h);
       await run(() => {
-        const matmul = new MatmulOps(cmd, profile);
+        const matmul = new MatmulOps(cmd, profiles.direct);
         for (let firstColumn = 0; firstColumn < vocab; firstColumn += chunk) {
           const columns = Math.min(chunk, vocab - firstColumn);
           const range = [firstColumn, firstColumn + columns] as const;
