@@ -11,6 +11,7 @@ import { type Step, useUi } from './store/ui';
 import { DataStep } from './views/DataStep';
 import { ExportStep } from './views/ExportStep';
 import { ModelStep } from './views/ModelStep';
+import { RunsView } from './views/RunsView';
 import { SettingsStep } from './views/SettingsStep';
 
 // The charts' library is most of the page's script: it comes when it is wanted.
@@ -23,6 +24,7 @@ const TITLES: Record<Step, string> = {
   settings: 'Settings',
   train: 'Train',
   export: 'Export',
+  runs: 'Runs',
 };
 
 function useTitle(step: Step): void {
@@ -63,6 +65,8 @@ function View({ step }: { step: Step }) {
       );
     case 'export':
       return <ExportStep />;
+    case 'runs':
+      return <RunsView />;
   }
 }
 

@@ -1,9 +1,12 @@
 /** Files may be dropped anywhere on the page. While some are held over it, two targets show. */
 import { useEffect, useState } from 'react';
+import { kindOfDrop } from '../lib/dropped';
 import { droppedFolder } from '../lib/folders';
+import { takeAdapter } from '../store/adapter';
 import { reportError } from '../store/alerts';
 import { lookAtFolder } from '../store/chooser';
 import { loadFiles, type Role } from '../store/data';
+import { openRunFile } from '../store/run-shelf';
 import { goTo } from '../store/ui';
 import { Glyph } from './icons';
 
@@ -34,8 +37,13 @@ export function DropTarget() {
       }
       const files = [...(event.dataTransfer?.files ?? [])];
       if (files.length === 0) return;
-      goTo('data');
-      void loadFiles(roleAt(event), files);
+      const role = roleAt(event);
+      void kindOfDrop(files).then(async (kind) => {
+        if (kind === 'run') return openRunFile(files[0]);
+        if (kind === 'adapter') return takeAdapter(files);
+        goTo('data');
+        await loadFiles(role, files);
+      });
     };
     addEventListener('dragenter', move);
     addEventListener('dragover', move);

@@ -1,4 +1,6 @@
 /** The steps of the job, always in sight. */
+import { formatCount } from '../lib/format';
+import { useRuns, wasCutOff } from '../store/runs';
 import { type StepStatus, useSteps } from '../store/steps';
 import { goTo, useUi } from '../store/ui';
 import { Glyph } from './icons';
@@ -15,6 +17,30 @@ function Bubble({ state, number }: { state: StepStatus['state']; number: number 
     <span className={`bubble ${state}`} aria-hidden="true">
       {state === 'done' ? <Glyph name="check" /> : state === 'locked' ? <Glyph name="lock" /> : number}
     </span>
+  );
+}
+
+/** The list of runs: beside the job, not a step of it. */
+function RunsLink({ current }: { current: boolean }) {
+  const runs = useRuns((state) => state.runs);
+  const cutOff = runs?.filter(wasCutOff).length ?? 0;
+  const kept = runs?.length ? `${formatCount(runs.length)} kept` : 'none yet';
+  return (
+    <div className="rail-more">
+      <button
+        type="button"
+        className="rail-step"
+        aria-current={current ? 'step' : undefined}
+        onClick={() => goTo('runs')}
+      >
+        <Glyph name="list" className="rail-icon" />
+        <span className="rail-text">
+          <span className="rail-title">Runs</span>
+          <span className="visually-hidden">, </span>
+          <span className="rail-detail">{cutOff ? `${kept}, ${formatCount(cutOff)} cut off` : kept}</span>
+        </span>
+      </button>
+    </div>
   );
 }
 
@@ -42,6 +68,7 @@ export function Rail() {
           </li>
         ))}
       </ol>
+      <RunsLink current={current === 'runs'} />
       <p className="promise">
         <Glyph name="shield" />
         <span>Model, data and training stay on this machine.</span>

@@ -1,5 +1,6 @@
 import type { RunState } from '../../worker/protocol';
 import { checkHParams } from '../settings/validate';
+import { useAdapter } from '../store/adapter';
 import { titleOf, useData } from '../store/data';
 import { useInspect } from '../store/inspect';
 import { useModels } from '../store/models';
@@ -50,7 +51,8 @@ export function RunControls() {
   const start = () => {
     if (!model || !train || !plan) return;
     const format = useInspect.getState().check?.format;
-    const settings = structuredClone(runSettings());
+    const { adapter } = useAdapter.getState();
+    const settings = structuredClone({ ...runSettings(), ...(adapter && { startAdapter: adapter.sha256 }) });
     void startRun({ modelTitle: model.title, dataName: titleOf(train.name, dataOffers), settings, plan, format });
   };
   return (

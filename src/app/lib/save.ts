@@ -26,6 +26,8 @@ function clickDownload(content: Blob, name: string): void {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
+export const saveBlob = (blob: Blob, name: string): void => clickDownload(blob, name);
+
 export const saveText = (text: string, name: string, mimeType: string): void =>
   clickDownload(new Blob([text], { type: mimeType }), name);
 

@@ -15,6 +15,7 @@ import { pushEval, pushStep } from './metrics';
 import { loadModel, refreshOffers, useModels } from './models';
 import { watchPlan } from './plan';
 import { announceEval, isBusy, runProgressed, runRestored, useRun } from './run';
+import { compareWithCard } from './run-shelf';
 import { checkpointFailed, refreshRuns, tellDamaged, watchRuns } from './runs';
 import { watchUi } from './ui';
 
@@ -54,6 +55,7 @@ function listen(): void {
         break;
       case 'runKept':
         useRun.setState({ id: event.runId });
+        compareWithCard(event.fingerprint);
         break;
       case 'restored':
         runRestored(event.run, event.curves);

@@ -40,7 +40,7 @@ export const cutOffRun = ({ runs, putAside }: RunsState): RunSummary | null => {
 export const putAside = (id: string): void => useRuns.setState((state) => ({ putAside: [...state.putAside, id] }));
 
 /** Has the run's model loaded. */
-async function haveModel({ record }: RunSummary): Promise<boolean> {
+export async function hasModel({ record }: RunSummary): Promise<boolean> {
   const { id, title, chatml, quantized, load } = record.model;
   const { model } = useModels.getState();
   if (model?.id === id && (model.chatml ?? null) === chatml && model.quantized === quantized) return true;
@@ -54,7 +54,7 @@ export async function continueRun(run: RunSummary): Promise<void> {
   if (isBusy()) return;
   if (!(await mayForgetRun('Going on with another run'))) return;
   useRun.setState({ progress: null });
-  if (!(await haveModel(run))) return;
+  if (!(await hasModel(run))) return;
   goTo('train');
   await followKept(run);
 }

@@ -2,7 +2,8 @@
 import { create } from 'zustand';
 import { recall, remember } from '../lib/memory';
 
-export const STEPS = ['model', 'data', 'settings', 'train', 'export'] as const;
+/** The steps of the job, and the list of runs beside them. */
+export const STEPS = ['model', 'data', 'settings', 'train', 'export', 'runs'] as const;
 export type Step = (typeof STEPS)[number];
 export type Theme = 'system' | 'light' | 'dark';
 

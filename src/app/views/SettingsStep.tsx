@@ -2,6 +2,7 @@ import { Advanced } from '../components/Advanced';
 import { PlanPanel } from '../components/PlanPanel';
 import { Presets } from '../components/Presets';
 import { SettingsFile } from '../components/SettingsFile';
+import { StartFrom } from '../components/StartFrom';
 import { Button } from '../components/ui';
 import { ViewHead } from '../components/ViewHead';
 import { busyState, useRun } from '../store/run';
@@ -21,6 +22,7 @@ export function SettingsStep() {
           </p>
         )}
         <Presets />
+        <StartFrom disabled={running} />
         <Advanced />
         <div className="next-bar">
           <p>The plan beside this is what will run.</p>
