@@ -1,11 +1,15 @@
 /** Offers to go on with a run that ended without having been told to. */
+import { useEffect } from 'react';
 import { formatCount } from '../lib/format';
+import { dismissCode } from '../store/alerts';
 import { useModels } from '../store/models';
 import { busyState, useRun } from '../store/run';
 import { continueRun, cutOffRun, putAside, useRuns } from '../store/runs';
 import { Button } from './ui';
 
 export function ResumeBanner() {
+  // What is offered here need not be offered above as well.
+  useEffect(() => dismissCode('run-cut-off'), []);
   const run = useRuns(cutOffRun);
   const busy = useRun((state) => busyState(state.progress));
   const loading = useModels((state) => state.loadingId !== null);

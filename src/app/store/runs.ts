@@ -2,11 +2,11 @@
 import { create } from 'zustand';
 import type { RunSummary, StudioError } from '../../worker/protocol';
 import { plural } from '../lib/format';
-import { notice, reportError } from './alerts';
+import { dismissCode, notice, reportError } from './alerts';
 import { engine } from './client';
 import { loadModel, useModels } from './models';
 import { busyState, followKept, isBusy, mayForgetRun, useRun } from './run';
-import { goTo } from './ui';
+import { goTo, useUi } from './ui';
 
 interface RunsState {
   /** Newest first; null until the engine has answered. */
@@ -52,6 +52,7 @@ export async function hasModel({ record }: RunSummary): Promise<boolean> {
 /** Loads the run's model where it is not loaded, and goes on with the run. */
 export async function continueRun(run: RunSummary): Promise<void> {
   if (isBusy()) return;
+  dismissCode('run-cut-off');
   if (!(await mayForgetRun('Going on with another run'))) return;
   useRun.setState({ progress: null });
   if (!(await hasModel(run))) return;
@@ -85,7 +86,7 @@ export function watchRuns(): void {
     if (state.runs === null) return;
     stop();
     const run = cutOffRun(state);
-    if (!run || isBusy()) return;
+    if (!run || isBusy() || useUi.getState().step === 'train') return;
     const { name, step, totalSteps } = run.record;
     notice('run-cut-off', `“${name}” was cut off: ${plural(step, 'step')} of ${totalSteps} are kept.`, {
       label: step > 0 ? `Continue from step ${step}` : 'Start it again',
