@@ -122,6 +122,29 @@ export class Checkpoint {
     return source.read(info.begin + begin, info.begin + stop);
   }
 
+  /**
+   * The bytes [begin, end) of a tensor in pieces of `size` bytes, the last one shorter. The next piece is on its way while
+   * one is in use; no more than these two are in memory.
+   */
+  async *pieces(
+    name: string,
+    begin: number,
+    end: number,
+    size: number,
+  ): AsyncIterable<{ at: number; bytes: Uint8Array<ArrayBuffer> }> {
+    const next = (at: number) => {
+      const reading = at < end ? this.read(name, at, Math.min(at + size, end)) : null;
+      reading?.catch(() => undefined); // told when its turn comes, unless the reader has left by then
+      return reading;
+    };
+    let ahead = next(begin);
+    for (let at = begin; ahead; at += size) {
+      const bytes = await ahead;
+      ahead = next(at + size);
+      yield { at, bytes };
+    }
+  }
+
   #place(name: string): Place {
     const place = this.#places.get(name);
     if (!place) {

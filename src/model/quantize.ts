@@ -82,15 +82,17 @@ export class Nf4Quantizer {
     let before = 0;
     for (const { rows, buffer } of parts) {
       const total = rows * columns;
-      for (let at = 0; at < total; at += PIECE) {
-        const elements = Math.min(PIECE, total - at);
-        const begin = (before + at) * FLOAT_BYTES[dtype];
-        const bytes = await checkpoint.read(name, begin, begin + elements * FLOAT_BYTES[dtype]);
+      const size = FLOAT_BYTES[dtype];
+      const begin = before * size;
+      for await (const { at, bytes } of checkpoint.pieces(name, begin, begin + total * size, PIECE * size)) {
+        const elements = bytes.byteLength / size;
+        const first = at / size - before;
         this.#cmd.upload(source, rounded(bytes, dtype, format));
         const codes = { buffer };
-        const firstBlock = (before + at) / BLOCK;
-        quantizeNf4Piece(this.#cmd, { source, format, elements, codes, firstElement: at, absmax, firstBlock });
+        const firstBlock = (before + first) / BLOCK;
+        quantizeNf4Piece(this.#cmd, { source, format, elements, codes, firstElement: first, absmax, firstBlock });
         report(bytes.byteLength);
+        await this.#cmd.breathe();
       }
       before += total;
     }

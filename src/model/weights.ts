@@ -23,6 +23,8 @@ import { Nf4Quantizer, type Nf4Scales, QUANTIZE_DEFAULTS, type QuantizeOptions, 
 
 const HEAD = 'lm_head.weight';
 const PIECE = 4 * 2 ** 20;
+/** Bytes that may wait for the GPU: what is written is copied, and without waiting a whole model would queue up. */
+const AHEAD = 64 * 2 ** 20;
 
 export type LoadProgress = (tensor: string, bytes: number, totalBytes: number) => void;
 
@@ -125,6 +127,13 @@ export async function loadWeights(
   const largest = Math.max(...raw.map((t) => t.rows * t.columns));
   const quantizer = raw.length ? await Nf4Quantizer.create(cmd, options.quantize ?? {}, largest) : null;
   let done = 0;
+  let waiting = 0;
+  const sent = async (bytes: number) => {
+    waiting += bytes;
+    if (waiting < AHEAD) return;
+    waiting = 0;
+    await memory.device.queue.onSubmittedWorkDone();
+  };
   const weights = new Map<string, Weight>();
   try {
     for (const table of tables) {
@@ -146,7 +155,7 @@ export async function loadWeights(
         weights.set(name, { ...weight, ...writeScales(table, scales, memory) });
         continue;
       }
-      await copyParts(checkpoint, table, parts, memory.device, report);
+      await copyParts(checkpoint, table, parts, memory.device, report, sent);
       const scales = format === 'NF4' ? writeScales(table, await readScales(checkpoint, table), memory) : {};
       weights.set(name, { ...weight, ...scales });
     }
@@ -165,6 +174,7 @@ async function copyParts(
   parts: readonly { firstRow: number; rows: number; data: { buffer: GPUBuffer } }[],
   device: GPUDevice,
   report: (bytes: number) => void,
+  sent: (bytes: number) => Promise<void>,
 ): Promise<void> {
   const { byteLength, dtype } = checkpoint.tensor(table.name);
   const widen = table.format === 'F32' && dtype !== 'F32';
@@ -172,8 +182,7 @@ async function copyParts(
   for (const { firstRow, rows, data } of parts) {
     const { buffer } = data;
     const end = firstRow + rows === table.rows ? byteLength : begin + (byteLength / table.rows) * rows;
-    for (let at = begin; at < end; at += PIECE) {
-      const bytes = await checkpoint.read(table.name, at, Math.min(at + PIECE, end));
+    for await (const { at, bytes } of checkpoint.pieces(table.name, begin, end, PIECE)) {
       if (widen && isFloatDtype(dtype)) {
         const values = decodeFloats(bytes, dtype) as Float32Array<ArrayBuffer>;
         device.queue.writeBuffer(buffer, ((at - begin) / bytes.byteLength) * values.byteLength, values);
@@ -181,6 +190,7 @@ async function copyParts(
         device.queue.writeBuffer(buffer, at - begin, bytes);
       }
       report(bytes.byteLength);
+      await sent(bytes.byteLength);
     }
     begin = end;
   }

@@ -14,69 +14,80 @@ export async function openStoredModel(store: ModelStore, id: string, repair?: Re
     throw new StorageError('missing-file', `The model ${id} is not wholly in storage. Load it first.`);
   }
   void store.noteUse?.(id);
+  const chunks = new HeldChunks(async (file, index) => {
+    try {
+      return await store.readChunk(id, file, index);
+    } catch (error) {
+      const { code } = error as StorageError;
+      if (!repair || (code !== 'missing-chunk' && code !== 'corrupt-chunk')) throw error;
+      await repair(file, index);
+      return store.readChunk(id, file, index);
+    }
+  });
   return {
     names: record.files.map((file) => file.name),
     async open(name) {
       const file = record.files.find((f) => f.name === name);
       if (!file) throw new StorageError('missing-file', `The model ${id} has no file ${name}.`);
-      return new StoredSource(store, id, name, file.size, repair);
+      return storedSource(name, file.size, chunks);
     },
   };
 }
 
-class StoredSource implements ByteSource {
-  readonly size: number;
-  readonly #readChunk: (index: number) => Promise<Uint8Array>;
-  /** The chunk last asked for and, while chunks are asked for in a row, the next one: on its way while this is used. */
-  readonly #held = new Map<number, Promise<Uint8Array>>();
+/** Chunks in memory or on their way, of all files of a model: few, so that many shards take no more than one. */
+const HELD = 4;
 
-  constructor(store: ModelStore, id: string, file: string, size: number, repair: RepairChunk | undefined) {
-    this.size = size;
-    this.#readChunk = async (index) => {
-      try {
-        return await store.readChunk(id, file, index);
-      } catch (error) {
-        const { code } = error as StorageError;
-        if (!repair || (code !== 'missing-chunk' && code !== 'corrupt-chunk')) throw error;
-        await repair(file, index);
-        return store.readChunk(id, file, index);
-      }
-    };
+class HeldChunks {
+  readonly #read: (file: string, index: number) => Promise<Uint8Array>;
+  /** Least recently used first. */
+  readonly #held = new Map<string, Promise<Uint8Array>>();
+
+  constructor(read: (file: string, index: number) => Promise<Uint8Array>) {
+    this.#read = read;
   }
 
-  async read(begin: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
-    if (begin < 0 || begin > end || end > this.size) {
-      throw new RangeError(`bytes ${begin} to ${end} lie outside a file of ${this.size}`);
-    }
-    const out = new Uint8Array(end - begin);
-    for (let at = begin; at < end; ) {
-      const index = Math.floor(at / CHUNK_BYTES);
-      const from = at - index * CHUNK_BYTES;
-      const chunk = await this.#chunk(index);
-      const part = chunk.subarray(from, Math.min(chunk.length, from + end - at));
-      out.set(part, at - begin);
-      at += part.length;
-      if (part.length === 0) throw new StorageError('corrupt-chunk', `Part ${index} is shorter than it should be.`);
-    }
-    return out;
-  }
-
-  #chunk(index: number): Promise<Uint8Array> {
-    const inRow = this.#held.has(index - 1);
-    const bytes = this.#hold(index);
-    for (const held of this.#held.keys()) if (held !== index && held !== index + 1) this.#held.delete(held);
-    if (inRow && index + 1 < chunkCount(this.size)) this.#hold(index + 1);
+  /** The chunk; and when the one before it is at hand, as when a file is read in a row, the next is fetched ahead. */
+  get(file: string, index: number, count: number): Promise<Uint8Array> {
+    const inRow = this.#held.has(`${index - 1} ${file}`);
+    const bytes = this.#hold(file, index);
+    if (inRow && index + 1 < count) this.#hold(file, index + 1);
     return bytes;
   }
 
-  #hold(index: number): Promise<Uint8Array> {
-    const held = this.#held.get(index);
-    if (held) return held;
-    const bytes = this.#readChunk(index);
-    this.#held.set(index, bytes);
+  #hold(file: string, index: number): Promise<Uint8Array> {
+    const key = `${index} ${file}`;
+    const bytes = this.#held.get(key) ?? this.#read(file, index);
+    this.#held.delete(key);
+    this.#held.set(key, bytes);
     bytes.catch(() => {
-      if (this.#held.get(index) === bytes) this.#held.delete(index);
+      if (this.#held.get(key) === bytes) this.#held.delete(key);
     });
+    for (const old of this.#held.keys()) {
+      if (this.#held.size <= HELD) break;
+      this.#held.delete(old);
+    }
     return bytes;
   }
+}
+
+function storedSource(file: string, size: number, chunks: HeldChunks): ByteSource {
+  return {
+    size,
+    async read(begin, end) {
+      if (begin < 0 || begin > end || end > size) {
+        throw new RangeError(`bytes ${begin} to ${end} lie outside a file of ${size}`);
+      }
+      const out = new Uint8Array(end - begin);
+      for (let at = begin; at < end; ) {
+        const index = Math.floor(at / CHUNK_BYTES);
+        const from = at - index * CHUNK_BYTES;
+        const chunk = await chunks.get(file, index, chunkCount(size));
+        const part = chunk.subarray(from, Math.min(chunk.length, from + end - at));
+        out.set(part, at - begin);
+        at += part.length;
+        if (part.length === 0) throw new StorageError('corrupt-chunk', `Part ${index} is shorter than it should be.`);
+      }
+      return out;
+    },
+  };
 }

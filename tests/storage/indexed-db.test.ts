@@ -3,7 +3,14 @@ import { promisifyRequest } from 'idb-keyval';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { IndexedDbModelStore } from '../../src/storage/indexed-db';
 import { openStoredModel } from '../../src/storage/model-files';
-import { CHUNK_BYTES, type ModelRecord, StorageError, storedBytes } from '../../src/storage/store';
+import {
+  CHUNK_BYTES,
+  type ModelRecord,
+  type ModelStore,
+  StorageError,
+  type StoredFile,
+  storedBytes,
+} from '../../src/storage/store';
 import { pseudoRandomBytes, sha256 } from '../support/model-server';
 
 let database = 0;
@@ -143,8 +150,26 @@ describe('files of a stored model', () => {
     expect(asked()).toEqual([0, 1, 2]);
     await source.read(2 * CHUNK_BYTES, bytes.length);
     expect(asked()).toEqual([0, 1, 2]);
-    await source.read(0, 4);
-    expect(asked()).toEqual([0, 1, 2, 0]);
+  });
+
+  it('keeps few chunks in memory, however many files there are', async () => {
+    const files = ['a', 'b', 'c'].map((name): StoredFile => {
+      return { name, size: 3 * CHUNK_BYTES, sha256: null, complete: true };
+    });
+    const asked: string[] = [];
+    const store = {
+      record: async () => ({ id: 'm', about: {}, files }),
+      readChunk: async (_id: string, file: string, index: number) => {
+        asked.push(file + index);
+        return new Uint8Array(CHUNK_BYTES);
+      },
+    } as unknown as ModelStore;
+    const model = await openStoredModel(store, 'm');
+    const sources = await Promise.all(files.map(({ name }) => model.open(name)));
+    for (const source of sources) await source.read(0, source.size);
+    expect(asked).toEqual(['a0', 'a1', 'a2', 'b0', 'b1', 'b2', 'c0', 'c1', 'c2']);
+    for (const source of sources) await source.read(0, 4);
+    expect(asked.slice(9)).toEqual(['a0', 'b0', 'c0']);
   });
 
   it('has a lost chunk repaired, or says that it is lost', async () => {
