@@ -10,6 +10,10 @@ export interface BenchRun {
   quick: boolean;
   /** The files of a folder of the project, e.g. `public/models/stories-260k`; null where there is none. */
   folder(path: string): Promise<ModelFiles | null>;
+  /** The model that was named to be measured, with its name; null when none was. */
+  model: { name: string; files: ModelFiles; quantize: boolean } | null;
+  /** JavaScript's own memory in use now, array buffers included, in bytes; null where it cannot be told. */
+  heapBytes(): number | null;
   print(line: string): void;
   /** Prints measurements and keeps them for the report. */
   show(list: readonly Measurement[]): void;

@@ -52,11 +52,9 @@ function randomPairs(c: StepCase, count: number, vocab: number): TokenizedPair[]
   });
 }
 
-/** Trains for `steps` steps after two to warm up, then once more with every dispatch timed when `profile` is set. */
-export async function stepTime(model: LoadedModel, c: StepCase, steps: number, profile: boolean): Promise<StepResult> {
-  const { gpu, config, cmd, weightMemory } = model;
-  const warm = 2;
-  const total = steps + warm + (profile ? 1 : 0);
+/** A session over random pairs, ready for `total` steps. */
+async function openSteps(model: LoadedModel, c: StepCase, total: number, ends: number[]) {
+  const { gpu, config } = model;
   const hparams: HParams = {
     ...DEFAULT_HPARAMS,
     per_device_train_batch_size: c.pairs,
@@ -70,8 +68,34 @@ export async function stepTime(model: LoadedModel, c: StepCase, steps: number, p
   const plan = planTraining(config, gpu.device.limits, gpu.profile.attentionTile, hparams, pairs, [], budget);
   const session = await Session.create(model, plan.lora, plan.capacity, hparams);
   uploadAdapter(session, initialAdapter(plan.lora, 0));
+  return { session, trainer: new Trainer(session, plan, { onStep: () => ends.push(performance.now()) }) };
+}
+
+export interface FirstSteps {
+  /** Milliseconds until the end of each step, compiling and allocating included. */
+  ends: number[];
+  losses: number[];
+  runBytes: number;
+}
+
+/** The first steps of a model that was just loaded, as a visitor waits for them. */
+export async function firstSteps(model: LoadedModel, c: StepCase, steps: number): Promise<FirstSteps> {
   const ends: number[] = [];
-  const trainer = new Trainer(session, plan, { onStep: () => ends.push(performance.now()) });
+  const began = performance.now();
+  const { session, trainer } = await openSteps(model, c, steps, ends);
+  await trainer.run();
+  const runBytes = session.memory.bytes;
+  session.destroy();
+  return { ends: ends.map((end) => end - began), losses: trainer.log.map(({ loss }) => loss), runBytes };
+}
+
+/** Trains for `steps` steps after two to warm up, then once more with every dispatch timed when `profile` is set. */
+export async function stepTime(model: LoadedModel, c: StepCase, steps: number, profile: boolean): Promise<StepResult> {
+  const { gpu, cmd, weightMemory } = model;
+  const warm = 2;
+  const total = steps + warm + (profile ? 1 : 0);
+  const ends: number[] = [];
+  const { session, trainer } = await openSteps(model, c, total, ends);
   await trainer.run({ maxSteps: warm });
   const before = cmd.dispatches;
   ends.splice(0);

@@ -1,16 +1,18 @@
 /**
- * npm run -s bench [-- --quick] [--only SECTION[,SECTION…]] [--out FILE]
+ * npm run -s bench [-- --quick] [--only SECTION[,SECTION…]] [--model DIR [--quantize]] [--out FILE]
  * Measures this machine through Dawn, section by section: `ceiling` (a large copy), `products` (matrix products in every
  * weight format and both directions), `step` (whole ORPO steps of a random Llama-3.2-1B-shaped model with NF4 weights),
- * `tokenise` (rows to token ids). Prints tables, and writes JSON with --out.
+ * `tokenise` (rows to token ids), `load` (the model of --model from disk to the GPU, with --quantize as NF4, and its first
+ * steps). Prints tables, and writes JSON with --out.
  */
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Bench, type Measurement } from '../bench/harness';
 import type { BenchRun, Section } from '../bench/section';
 import { ceiling } from '../bench/sections/ceiling';
+import { load } from '../bench/sections/load';
 import { products } from '../bench/sections/products';
 import { race } from '../bench/sections/race';
 import { step } from '../bench/sections/step';
@@ -21,10 +23,16 @@ import { dawn } from './dawn';
 import { folderFiles } from './node-files';
 import { projectRoot } from './paths';
 
-const SECTIONS: Record<string, Section> = { ceiling, products, step, tokenise, race };
+const SECTIONS: Record<string, Section> = { ceiling, products, step, tokenise, race, load };
 
 const { values } = parseArgs({
-  options: { quick: { type: 'boolean', default: false }, only: { type: 'string' }, out: { type: 'string' } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    model: { type: 'string' },
+    quantize: { type: 'boolean', default: false },
+    out: { type: 'string' },
+  },
 });
 const print = (line: string) => process.stdout.write(`${line}\n`);
 const names = values.only?.split(',') ?? Object.keys(SECTIONS);
@@ -48,6 +56,13 @@ const run: BenchRun = {
   folder: async (path) => {
     const place = join(projectRoot, path);
     return existsSync(place) ? folderFiles(place) : null;
+  },
+  model: values.model
+    ? { name: basename(values.model), files: await folderFiles(values.model), quantize: values.quantize }
+    : null,
+  heapBytes() {
+    const { heapUsed, arrayBuffers } = process.memoryUsage();
+    return heapUsed + arrayBuffers;
   },
   print,
   show(list) {
