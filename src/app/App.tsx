@@ -13,6 +13,7 @@ import { ExportStep } from './views/ExportStep';
 import { ModelStep } from './views/ModelStep';
 import { RunsView } from './views/RunsView';
 import { SettingsStep } from './views/SettingsStep';
+import { StorageView } from './views/StorageView';
 
 // The charts' library is most of the page's script: it comes when it is wanted.
 const loadTrainStep = () => import('./views/TrainStep');
@@ -25,6 +26,7 @@ const TITLES: Record<Step, string> = {
   train: 'Train',
   export: 'Export',
   runs: 'Runs',
+  storage: 'Storage',
 };
 
 function useTitle(step: Step): void {
@@ -67,6 +69,8 @@ function View({ step }: { step: Step }) {
       return <ExportStep />;
     case 'runs':
       return <RunsView />;
+    case 'storage':
+      return <StorageView />;
   }
 }
 

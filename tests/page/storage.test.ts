@@ -1,5 +1,6 @@
 /** What is kept: an adapter of a run that was stopped, and the model over reloads, even when storage goes bad. */
 import { readFile } from 'node:fs/promises';
+import AxeBuilder from '@axe-core/playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { memorySource } from '../../src/formats/bytes';
 import { readAdapter } from '../../src/formats/peft';
@@ -153,6 +154,48 @@ describe('the model in storage', () => {
     await studio.page.getByRole('dialog').getByRole('button', { name: 'Delete from storage' }).click();
     await expect.poll(() => studio.page.getByText('stored in this browser').count()).toBe(0);
     expect(await reload()).toContain(WEIGHTS);
+  });
+});
+
+describe('the storage page', () => {
+  const row = (name: RegExp) => studio.page.getByRole('row', { name });
+
+  it('lists models and runs with their sizes, and says how fast storage is', { timeout: RUN_MS }, async () => {
+    await studio.page.getByRole('button', { name: 'Storage', exact: true }).click();
+    await studio.page.getByRole('heading', { level: 1, name: 'Storage' }).waitFor();
+    await expect.poll(() => row(/^Stories 260K .* Model 1\.1 MB complete IndexedDB/).count()).toBe(1);
+    expect(await row(/ Run /).count()).toBeGreaterThan(0);
+    await studio.page.getByText('not measured yet').first().waitFor();
+    await studio.page.getByRole('button', { name: 'Measure now' }).click();
+    await expect.poll(() => studio.page.getByText(/^reads .*B\/s, writes .*B\/s/).count()).toBe(2);
+    expect(await studio.page.getByText('new models go here').count()).toBe(1);
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await studio.page.emulateMedia({ colorScheme });
+      await studio.page.waitForFunction(() => document.getAnimations().every((a) => a.playState !== 'running'));
+      expect((await new AxeBuilder({ page: studio.page }).analyze()).violations.map(({ id }) => id)).toEqual([]);
+    }
+  });
+
+  it('deletes a model and a run after a question', async () => {
+    const answer = (name: string) => studio.page.getByRole('dialog').getByRole('button', { name }).click();
+    const runs = await row(/ Run /).count();
+    await row(/ Run /)
+      .first()
+      .getByRole('button', { name: /^Delete / })
+      .click();
+    await answer('Keep it');
+    expect(await row(/ Run /).count()).toBe(runs);
+    await row(/ Run /)
+      .first()
+      .getByRole('button', { name: /^Delete / })
+      .click();
+    await answer('Delete from storage');
+    await expect.poll(() => row(/ Run /).count()).toBe(runs - 1);
+    await studio.page.getByRole('button', { name: 'Delete Stories 260K', exact: true }).click();
+    await answer('Delete from storage');
+    await expect.poll(() => row(/^Stories 260K .* Model /).count()).toBe(0);
+    await studio.goTo('Model');
+    await studio.page.getByText('not stored yet').first().waitFor();
   });
 });
 

@@ -2,7 +2,7 @@ import { formatPercent } from '../lib/format';
 import { useDevice } from '../store/device';
 import { busyState, useRun } from '../store/run';
 import { goTo, setTheme, type Theme, useUi } from '../store/ui';
-import { Mark } from './icons';
+import { Glyph, Mark } from './icons';
 import { IconButton } from './ui';
 
 const NEXT: Record<Theme, Theme> = { system: 'light', light: 'dark', dark: 'system' };
@@ -46,6 +46,7 @@ function RunChip() {
 
 export function TopBar() {
   const theme = useUi((state) => state.theme);
+  const step = useUi((state) => state.step);
   return (
     <header className="top-bar">
       <button
@@ -63,6 +64,15 @@ export function TopBar() {
         <RunChip />
         <DeviceChip />
       </div>
+      <button
+        type="button"
+        className="chip"
+        aria-current={step === 'storage' ? 'page' : undefined}
+        onClick={() => goTo('storage')}
+      >
+        <Glyph name="drive" />
+        <span className="chip-text">Storage</span>
+      </button>
       <IconButton
         icon={ICON[theme]}
         label={`Theme: ${theme}. Change to ${NEXT[theme]}`}

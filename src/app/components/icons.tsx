@@ -44,6 +44,7 @@ const paths = {
   stop: <path d="M5.5 5.5h9v9h-9z" fill="currentColor" />,
   alert: <path d="M10 3 2.5 16.5h15zM10 8v4M10 14.2v.1" />,
   info: <path d="M10 2.8a7.2 7.2 0 1 1 0 14.4 7.2 7.2 0 0 1 0-14.4ZM10 9v5M10 6.2v.1" />,
+  drive: <path d="M3 11.5h14v4H3zM3 11.5 5.5 4.5h9l2.5 7M13.8 13.5h.1" />,
   trash: <path d="M4 6h12M8 6V4h4v2M5.5 6l.7 10.5h7.6L14.5 6" />,
   undo: <path d="M4 8h8a4 4 0 0 1 0 8H8M4 8l3.5-3.5M4 8l3.5 3.5" />,
   arrow: <path d="M4 10h12M11 5l5 5-5 5" />,

@@ -12,6 +12,7 @@ import type {
 } from '../../worker/protocol';
 import { EngineError } from '../engine';
 import { remember } from '../lib/memory';
+import { askPersistenceQuietly } from '../lib/persistence';
 import { useAccount } from './account';
 import { announce, reportError } from './alerts';
 import { engine } from './client';
@@ -78,6 +79,7 @@ export async function loadModel(request: LoadRequest): Promise<boolean> {
   if (!(await mayForgetRun('Loading a model'))) return false;
   const { id, source, quantize, chatml } = request;
   useModels.setState({ loadingId: id, progress: null });
+  if (source.kind === 'hub' || source.kind === 'url') askPersistenceQuietly();
   try {
     const { token } = useAccount.getState();
     const model = await engine.request('loadModel', { source, token: token || undefined, quantize, chatml });
