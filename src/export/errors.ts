@@ -22,8 +22,11 @@ export type ExportErrorCode =
 export class ExportError extends Error {
   override readonly name = 'ExportError';
   readonly code: ExportErrorCode;
-  constructor(code: ExportErrorCode, message: string, options?: ErrorOptions) {
+  /** Where a person can do something about it. */
+  readonly url: string | undefined;
+  constructor(code: ExportErrorCode, message: string, options: ErrorOptions & { url?: string } = {}) {
     super(message, options);
     this.code = code;
+    this.url = options.url;
   }
 }

@@ -15,8 +15,9 @@ import type { OutputFile, OutputSink } from './sink';
 import type { Spool } from './spool';
 import { uploadFetch } from './upload-fetch';
 
-/** Files up to this size stay in memory until the commit; the Hub takes larger ones by upload only. */
+/** Files up to this size stay in memory until the commit; the Hub takes larger ones, and weights, by upload only. */
 const SMALL = 10e6;
+const UPLOADED = /\.(?:safetensors|gguf)$/u;
 
 export interface HubUpload {
   phase: 'hashing' | 'uploading';
@@ -88,7 +89,7 @@ export class HubSink implements OutputSink {
 
   async open(name: string, byteLength = Number.POSITIVE_INFINITY): Promise<OutputFile> {
     this.#names.add(name);
-    if (byteLength <= SMALL) {
+    if (byteLength <= SMALL && !UPLOADED.test(name)) {
       const parts: Uint8Array<ArrayBuffer>[] = [];
       return {
         write: async (bytes) => {
@@ -179,19 +180,19 @@ function uploadError(cause: unknown, { repo, hubUrl, signal }: HubSinkOptions): 
   const { message } = cause as Error;
   const said = message.replace(/\.? ?URL: .*$/su, '');
   const status = cause instanceof HubApiError ? cause.statusCode : 0;
-  const tokens = `${hubUrl}/settings/tokens`;
+  const url = `${hubUrl}/settings/tokens`;
   if (status === 401 || /access token/iu.test(message)) {
     return new ExportError(
       'upload-unauthorised',
-      `The Hub does not take this access token. Make one with write access at ${tokens} and try again.`,
-      { cause },
+      `The Hub does not take this access token. Make one with write access and try again.`,
+      { cause, url },
     );
   }
   if (status === 403 || status === 404) {
     return new ExportError(
       'upload-forbidden',
-      `This access token may not write to ${repo} (the Hub says: ${said}). Choose a repository of your own, or make a token with write access to it at ${tokens}.`,
-      { cause },
+      `This access token may not write to ${repo} (the Hub says: ${said}). Choose a repository of your own, or make a token with write access to it.`,
+      { cause, url },
     );
   }
   if (status >= 400 && status < 500 && status !== 429) {

@@ -6,7 +6,7 @@ import { cancelExport, exportAsFile, exportToFolder, useExports } from '../store
 import { ExportSizeLine } from './ExportSizeLine';
 import { HubUpload } from './HubUpload';
 import { Glyph } from './icons';
-import { Button, Progress } from './ui';
+import { Button, OutLink, Progress } from './ui';
 
 export type CardKind = 'merged' | 'gguf' | 'adapter' | 'log-jsonl';
 
@@ -42,9 +42,7 @@ function Done({ kind }: { kind: ExportKind }) {
       </summary>
       {done.url && (
         <p>
-          <a href={done.url} target="_blank" rel="noreferrer">
-            Open the repository
-          </a>
+          <OutLink href={done.url}>Open the repository</OutLink>
         </p>
       )}
       <ul>

@@ -1,9 +1,10 @@
 /** Uploading an export to a repository of the Hugging Face Hub. */
 import { useId } from 'react';
 import type { ExportKind } from '../../worker/protocol';
+import { HUB_URL } from '../lib/site';
 import { setToken, useAccount } from '../store/account';
 import { exportToHub, setExport, setRepo, useExports } from '../store/exports';
-import { Button } from './ui';
+import { Button, OutLink } from './ui';
 
 const isName = (repo: string): boolean => /^[\w.-]+\/[\w.-]+$/.test(repo.trim());
 
@@ -51,8 +52,9 @@ export function HubUpload({ kind, what, busy }: { kind: ExportKind; what: string
           Private, if it is made now
         </label>
         <p id={`${id}about`} className="fine">
-          The files go to huggingface.co, in one commit at the end; the token goes nowhere else. Make one under
-          Settings, Access Tokens there. A file of weights at a time lies in the browser’s storage on its way.
+          The files go to {new URL(HUB_URL).host}, in one commit at the end; the token goes nowhere else. Make one on{' '}
+          <OutLink href={`${HUB_URL}/settings/tokens`} />. One file of weights at a time lies in the browser’s storage
+          on its way.
         </p>
         <div className="actions">
           <Button

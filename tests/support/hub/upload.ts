@@ -11,6 +11,8 @@ export interface UploadSide {
   partBytes: number;
   /** So many bodies sent to the storage are cut off half-way. */
   cutOff: number;
+  /** Bodies sent to the storage are not answered before this. */
+  hold: Promise<void> | null;
   /** What the storage holds, by SHA-256, whether a commit names it or not. */
   objects: Map<string, Uint8Array>;
   /** Bytes that came into the storage. */
@@ -47,6 +49,7 @@ export function acceptUploads(hub: LocalHub): UploadSide {
     writers: new Map(),
     partBytes: Number.POSITIVE_INFINITY,
     cutOff: 0,
+    hold: null,
     objects: new Map(),
     received: 0,
     commits: [],
@@ -121,6 +124,7 @@ export function acceptUploads(hub: LocalHub): UploadSide {
           return;
         }
         const bytes = await bodyOf(exchange);
+        await side.hold;
         side.received += bytes.length;
         if (part !== undefined) parts.get(oid)![Number(part) - 1] = bytes;
         else if (!keep(oid, bytes)) return refuse(exchange, 400, undefined, 'The bytes are not those of the hash.');
