@@ -116,7 +116,8 @@ export function hubModel(place: HubPlace, name: RepositoryName): RemoteModel {
   return {
     id: repositoryId(name),
     network: own,
-    address: (file, about) => `${hubUrl}/${repo}/resolve/${(about as unknown as RepositoryAbout).commit}/${file}`,
+    address: (file, about) =>
+      `${hubUrl}/${repo}/resolve/${(about as unknown as RepositoryAbout).commit}/${encodeURIComponent(file)}`,
     async list(before, options): Promise<Listing> {
       const network = { ...options, ...own };
       const asked = { hubUrl, fetch: hubFetch(network) };

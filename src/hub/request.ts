@@ -82,10 +82,16 @@ function waitText(ms: number): string {
   return seconds < 120 ? `${seconds} seconds` : `${Math.ceil(seconds / 60)} minutes`;
 }
 
-/** Milliseconds that a Retry-After header asks for (seconds or a date); 0 when it asks for nothing. */
-function retryAfterMs(headers: Headers): number {
-  const text = headers.get('retry-after');
-  if (text === null) return 0;
+/** Without a word on how long, e.g. because another origin's headers are hidden. */
+const TOO_MANY_MS = 10_000;
+
+/**
+ * Milliseconds that a refusal asks to wait: by Retry-After (seconds or a date) or RateLimit (t=seconds, as the Hub has
+ * it); 0 when it asks for nothing.
+ */
+function retryAfterMs({ status, headers }: Response): number {
+  const text = headers.get('retry-after') ?? /(?:^|;)\s*t=(\d+)/u.exec(headers.get('ratelimit') ?? '')?.[1] ?? null;
+  if (text === null) return status === 429 ? TOO_MANY_MS : 0;
   const wait = /^\d+(\.\d+)?$/u.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
   return Number.isFinite(wait) ? Math.max(0, wait) : 0;
 }
@@ -147,10 +153,10 @@ export async function* get(
 
 /** What an answer other than success means. */
 export function refusal(response: Response, url: string, explain?: NetworkOptions['explain']): Error {
-  const { status, statusText, headers } = response;
+  const { status, statusText } = response;
   const said = `the server answered ${status} ${statusText}`.trim();
   if (status === 408 || status === 425 || status === 429 || status >= 500) {
-    return new TransientError(said, { waitMs: retryAfterMs(headers) });
+    return new TransientError(said, { waitMs: retryAfterMs(response) });
   }
   const explained = explain?.(response);
   if (explained) return explained;

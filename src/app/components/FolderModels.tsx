@@ -44,8 +44,9 @@ function KnownFolders({ version }: { version: unknown }) {
         Opened before
       </h2>
       <ul>
-        {folders.map((handle) => (
-          <li key={handle.name}>
+        {folders.map((handle, place) => (
+          // biome-ignore lint/suspicious/noArrayIndexKey: folders in different places may have the same name.
+          <li key={`${handle.name} ${place}`}>
             <span className="grow file-name">{handle.name}</span>
             <Button
               aria-label={`Open ${handle.name} again`}

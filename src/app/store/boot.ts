@@ -82,20 +82,18 @@ function listen(): void {
   engine.onCrash((error) => reportError(error));
 }
 
+/** Other hosts are never asked unasked: what comes from them must be stored whole. */
+function costsNothing({ source, storedBytes, downloadBytes }: ModelOffer): boolean {
+  if (storedBytes >= downloadBytes) return downloadBytes <= UNASKED_STORED_BYTES;
+  return source.kind === 'builtin' && downloadBytes <= UNASKED_DOWNLOAD_BYTES;
+}
+
 /** On a GPU the largest that comes at once; on the processor one that trains in minutes there. */
 function worthLoading(offers: ModelOffer[], software: boolean): ModelOffer | undefined {
   const wanted = recall<string | null>('model', null);
-  if (wanted !== null) {
-    const offer = offers.find((candidate) => candidate.id === wanted);
-    const stored = offer && offer.storedBytes >= offer.downloadBytes;
-    if (
-      offer &&
-      ((stored && offer.downloadBytes <= UNASKED_STORED_BYTES) || offer.downloadBytes <= UNASKED_DOWNLOAD_BYTES)
-    )
-      return offer;
-    return undefined;
-  }
-  const small = offers.filter((offer) => offer.downloadBytes <= UNASKED_DOWNLOAD_BYTES);
+  if (wanted !== null) return offers.find((offer) => offer.id === wanted && costsNothing(offer));
+  const builtIn = offers.filter(({ source }) => source.kind === 'builtin');
+  const small = builtIn.filter(({ downloadBytes }) => downloadBytes <= UNASKED_DOWNLOAD_BYTES);
   return software ? small.find((offer) => offer.fineOnCpu) : small.at(-1);
 }
 
