@@ -16,8 +16,14 @@ export interface GenerateOptions extends Partial<SamplingOptions> {
   maxNewTokens: number;
   /** An answer ends with the first of these, which is its last token. */
   stopIds?: readonly number[];
+  /** Asked after every token; true ends the answer, as a stop token does. */
+  ends?(prompt: number, ids: readonly number[]): boolean;
   /** Aborting rejects with `cancelled`. */
   signal?: AbortSignal;
+  /** Awaited before every pass, to pause or, by rejecting, to end it. */
+  pass?(): Promise<void>;
+  /** Called when an answer is complete. */
+  onAnswer?(prompt: number): void;
   /** Called for every new token in order; answers of several prompts interleave. */
   onToken?(token: { prompt: number; id: number }): void;
 }
@@ -127,6 +133,7 @@ class Generation {
   async run(): Promise<Answer[]> {
     while (this.#growing.length || this.#next < this.#prompts.length) {
       this.#checkSignal();
+      await this.#options.pass?.();
       if (this.#free.length && this.#next < this.#prompts.length) await this.#readPrompts();
       else await this.#grow();
     }
@@ -219,19 +226,22 @@ class Generation {
 
   /** False when the answer had ended before. */
   #append(g: Growing, id: number): boolean {
-    const { stopIds = [], maxNewTokens, onToken } = this.#options;
+    const { stopIds = [], maxNewTokens, onToken, ends } = this.#options;
     const { answer } = g;
     if (answer.finish === 'stop' || answer.ids.length >= maxNewTokens) return false;
     answer.ids.push(id);
-    if (stopIds.includes(id)) answer.finish = 'stop';
+    if (stopIds.includes(id) || ends?.(g.prompt, answer.ids)) answer.finish = 'stop';
     onToken?.({ prompt: g.prompt, id });
     return true;
   }
 
   /** True when the answer is complete; its slot is then free. */
-  #ended({ answer, slot }: Growing): boolean {
+  #ended({ answer, slot, prompt }: Growing): boolean {
     const ended = answer.finish === 'stop' || answer.ids.length >= this.#options.maxNewTokens;
-    if (ended) this.#free.push(slot);
+    if (ended) {
+      this.#free.push(slot);
+      this.#options.onAnswer?.(prompt);
+    }
     return ended;
   }
 }

@@ -45,8 +45,11 @@ export interface BranchPack {
 const TILE_WORDS = 8;
 const ENTRY_WORDS = 4;
 
+/** Tokens that are read: all but a last one that is only predicted. */
+const inputsOf = ({ ids, scoredFrom }: ScoredSequence): number => ids.length - (scoredFrom < ids.length ? 1 : 0);
+
 const sharedPrefix = (sequences: readonly ScoredSequence[]): number =>
-  sequences.slice(1).reduce((n, { ids }) => Math.min(n, commonPrefix(sequences[0].ids, ids)), sequences[0].ids.length);
+  sequences.reduce((n, s) => Math.min(n, inputsOf(s), commonPrefix(sequences[0].ids, s.ids)), sequences[0].ids.length);
 
 /**
  * @param share false: every sequence is computed by itself, as if it were alone
@@ -60,9 +63,10 @@ export function branchGroup(sequences: readonly ScoredSequence[], tile: number, 
   const tiles = (length: number) => Math.ceil(length / tile);
   const group = { sequences, prefix, tokens: prefix, rows: 0, entries: 0, tiles: tiles(prefix), positions: 0 };
   let sharedFrom = prefix;
-  for (const { ids, scoredFrom } of sequences) {
-    group.tokens += ids.length - prefix;
-    group.tiles += tiles(ids.length - prefix);
+  for (const sequence of sequences) {
+    const { ids, scoredFrom } = sequence;
+    group.tokens += inputsOf(sequence) - prefix;
+    group.tiles += tiles(inputsOf(sequence) - prefix);
     group.entries += Math.max(0, ids.length - scoredFrom);
     group.rows += Math.max(0, ids.length - 1 - Math.max(prefix, scoredFrom - 1));
     group.positions = Math.max(group.positions, ids.length);
@@ -123,8 +127,10 @@ export function packBranches(groups: readonly BranchGroup[], tile: number): Bran
     addRun(sequences[0].ids, 0, prefix, start, start, end);
     const firstPrefixRow = row;
     for (let t = from; t < prefix; t++) pack.rowTokens[row++] = start + t;
-    for (const { ids, scoredFrom } of sequences) {
-      const run = addRun(ids, prefix, ids.length, start, start + prefix, token + ids.length - prefix);
+    for (const sequence of sequences) {
+      const { ids, scoredFrom } = sequence;
+      const inputs = inputsOf(sequence);
+      const run = addRun(ids, prefix, inputs, start, start + prefix, token + inputs - prefix);
       for (let t = scoredFrom; t < ids.length; t++) {
         const before = t - 1;
         let at = firstPrefixRow + before - from;

@@ -77,10 +77,16 @@ export class InferenceSession {
   }
 
   /**
-   * Log-probability of each entry's target, in nats.
+   * Log-probability of each entry's target, in nats; with several `sides` once for each: the adapter on or off.
    * @throws RangeError when the pack exceeds the capacity
    */
   async score(pack: BranchPack): Promise<Float64Array> {
+    const [scores] = await (await this.submit(pack, [this.adapterOn]))();
+    return scores;
+  }
+
+  /** As `score` for each side over one upload; answers when all is queued, with what waits for the numbers. */
+  async submit(pack: BranchPack, sides: readonly boolean[]): Promise<() => Promise<Float64Array[]>> {
     const { cmd } = this.model;
     await this.#upload(pack);
     for (const [name, data] of [
@@ -91,15 +97,21 @@ export class InferenceSession {
       cmd.upload(this.#view(name), data);
     }
     const { tokens, tiles, span, rows, entries } = pack;
-    await this.#run({ kind: 'packed', tokens, tiles, span, cached: false });
-    await this.#scoreHead(rows, entries);
-    const stats = this.#read('head.stats', rows * 16);
-    const z = new Float32Array(await this.#read('head.z', entries * 4));
-    const rowStats = new Float32Array(await stats);
-    return Float64Array.from(z, (logit, e) => {
-      const row = pack.entryTable[4 * e];
-      return logit - rowStats[4 * row] - Math.log(rowStats[4 * row + 1]);
-    });
+    const results: Promise<[ArrayBuffer, ArrayBuffer]>[] = [];
+    const on = this.adapterOn;
+    for (const [i, side] of sides.entries()) {
+      // Rows of an embedding that stays in storage were overwritten by the side before.
+      if (i > 0 && this.model.weights.stored) await this.#upload(pack);
+      this.adapterOn = side;
+      await this.#run({ kind: 'packed', tokens, tiles, span, cached: false });
+      await this.#scoreHead(rows, entries);
+      results.push(Promise.all([this.#read('head.stats', rows * 16), this.#read('head.z', entries * 4)]));
+    }
+    this.adapterOn = on;
+    const all = Promise.all(results);
+    // Whoever awaits the numbers gets the error; until then it is nobody's.
+    all.catch(() => {});
+    return async () => (await all).map(([stats, z]) => logProbabilities(pack, stats, z));
   }
 
   /**
@@ -242,4 +254,12 @@ export class InferenceSession {
     }
     entryLogits(cmd, gpu.profile, weights.head, this.#view('pack.entries'), entries, hidden, this.#view('head.z'));
   }
+}
+
+function logProbabilities(pack: BranchPack, stats: ArrayBuffer, z: ArrayBuffer): Float64Array {
+  const rows = new Float32Array(stats);
+  return Float64Array.from(new Float32Array(z), (logit, e) => {
+    const row = pack.entryTable[4 * e];
+    return logit - rows[4 * row] - Math.log(rows[4 * row + 1]);
+  });
 }
