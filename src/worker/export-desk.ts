@@ -46,7 +46,7 @@ export class ExportDesk {
         throw error;
       }
     },
-    exportSize: (form) => exportSize(form, this.#subject()),
+    exportSize: async (form) => exportSize(form, this.#subject()),
     cancelExport: async () => {
       this.#abort?.abort(new ExportError('export-cancelled', 'The export was cancelled; nothing of it is left.'));
       return {};
