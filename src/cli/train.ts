@@ -19,7 +19,7 @@ import { tokenizeSet } from '../data/tokenize-set';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
 import type { TokenizedPair } from '../data/types';
 import { exportAdapter, exportGguf, exportMerged } from '../export/export';
-import { GpuMerger } from '../export/gpu-merger';
+import { mergerFor } from '../export/gpu-merger';
 import { adapterCard, ggufCard, mergedCard } from '../export/model-card';
 import { readAdapter } from '../formats/peft';
 import { openGpu } from '../gpu/device';
@@ -164,7 +164,7 @@ async function main(): Promise<void> {
   });
   if (args.merge) {
     const { checkpoint } = model;
-    const merger = new GpuMerger(gpu, adapter, plan.lora.scale);
+    const { merger, release } = mergerFor(gpu, adapter, plan.lora.scale);
     const { dtype, format, shardBytes: maxShardBytes } = args;
     const folder = `${args.out}/${format === 'safetensors' ? 'merged' : 'gguf'}`;
     const common = { checkpoint, merger, sink: new FolderSink(folder) };
@@ -176,7 +176,7 @@ async function main(): Promise<void> {
       const form = { type, base: 'trained', quantize, name: `${basename(args.model)}-orpo` } as const;
       await exportGguf({ ...common, form, fileName, card: ggufCard(facts, `${fileName}.gguf`) });
     }
-    merger.destroy();
+    release();
     say(`merged model in ${folder}`);
   }
 }

@@ -2,7 +2,7 @@
 import { DirectorySink } from '../export/directory-sink';
 import { exportAdapter, exportGguf, exportMerged, type WrittenFile } from '../export/export';
 import { planGguf } from '../export/gguf-out';
-import { GpuMerger } from '../export/gpu-merger';
+import { mergerFor } from '../export/gpu-merger';
 import { HubSink } from '../export/hub-sink';
 import { logCsv, logJsonl } from '../export/log';
 import { cpuMerger, type Merger } from '../export/merge';
@@ -85,7 +85,7 @@ async function write(
   const told = facts(subject);
   if (options.kind === 'merged' || options.kind === 'gguf') {
     const { dtype, base, shardBytes: maxShardBytes } = options;
-    const merger = new GpuMerger(open.gpu, run.adapter, lora.scale);
+    const { merger, release } = mergerFor(open.gpu, run.adapter, lora.scale);
     const common = {
       checkpoint,
       merger,
@@ -108,7 +108,7 @@ async function write(
       const fileName = `${baseName(model)}-${form.type}`;
       return await exportGguf({ ...common, form, fileName, card: ggufCard(told, `${fileName}.gguf`) });
     } finally {
-      merger.destroy();
+      release();
     }
   }
   const config = {

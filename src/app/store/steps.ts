@@ -80,7 +80,7 @@ function useExportStatus(): StepStatus {
   const run = useRun();
   const base = { id: 'export', title: 'Export' } as const;
   if (run.exported) return { ...base, detail: 'written', state: 'done' };
-  if (hasAdapter(run)) return { ...base, detail: 'merged, adapter, log', state: 'open' };
+  if (hasAdapter(run)) return { ...base, detail: 'merged, GGUF, adapter', state: 'open' };
   return { ...base, detail: 'after training', state: 'locked' };
 }
 
