@@ -1,6 +1,5 @@
 /** Where models come from: what is offered, what a source holds, and its files, from storage or from disk. */
 
-import { assertReadableQuantizationConfig } from '../formats/bnb-nf4';
 import { type ModelFiles, readJson, readText } from '../formats/bytes';
 import { INDEX_FILE } from '../formats/checkpoint';
 import { HubError } from '../hub/errors';
@@ -16,12 +15,13 @@ import {
   openModel,
   roomFor,
 } from '../hub/model';
-import { choose, type Listing, type RemoteModel } from '../hub/remote';
+import { choose, type RemoteModel } from '../hub/remote';
 import { hubModel, type RepositoryAbout, repositoryName } from '../hub/repository';
 import { folderUrl, urlModel } from '../hub/url-folder';
-import { type LlamaConfig, parameterCount, parseConfig } from '../model/config';
+import { parseConfig } from '../model/config';
 import { type ModelStore, storedBytes } from '../storage/store';
 import { StateError } from './errors';
+import { configFacts, examiner, shapeFacts } from './model-facts';
 import type { ModelOffer, ModelPreview, ModelProgress, ModelRequest, ModelRequests, ModelSource } from './protocol';
 
 export interface ModelPlaces {
@@ -100,7 +100,7 @@ export class ModelDesk {
     const remote = this.#remote(request);
     if (!remote) {
       const { name, files, names } = await readFolder(source);
-      const about = await configFacts(await readText(files, 'config.json'));
+      const about = configFacts(await readText(files, 'config.json'));
       return { id: name, title: name, format: about.format, files: { ...files, names }, fromStorage: false };
     }
     const { store, onProgress } = this.#host;
@@ -171,7 +171,7 @@ export class ModelDesk {
   async #inspectFolder(source: ModelSource): Promise<ModelPreview> {
     const { name, files, names } = await readFolder(source);
     const config = await readText(files, 'config.json');
-    const { format, quantizable } = await configFacts(config);
+    const { format, quantizable } = configFacts(config);
     const sizes = await Promise.all(names.map(async (file) => ({ name: file, bytes: (await files.open(file)).size })));
     return {
       ...shapeFacts(parseConfig(JSON.parse(config))),
@@ -203,51 +203,6 @@ async function readFolder(source: ModelSource): Promise<{ name: string; files: M
   const names = await choose(files.names, `The folder ${name}`, () => readJson(files, INDEX_FILE));
   return { name, files, names };
 }
-
-const DTYPES: Record<string, string> = { bfloat16: 'BF16', float16: 'F16', float32: 'F32' };
-
-/** What a config.json tells of the weights. Throws ConfigError or QuantizationError for what cannot be trained. */
-async function configFacts(text: string): Promise<{ format: string; quantizable: boolean; config: LlamaConfig }> {
-  let json: Record<string, unknown>;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new HubError('unsupported-repository', 'Its config.json is not JSON. Get the file again.', { cause });
-  }
-  assertReadableQuantizationConfig(json);
-  const config = parseConfig(json);
-  if (json.quantization_config) return { format: 'NF4, 4-bit', quantizable: false, config };
-  const dtype = String(json.dtype ?? json.torch_dtype ?? '');
-  return { format: DTYPES[dtype] ?? 'BF16', quantizable: true, config };
-}
-
-/** Refuses a model by its config.json, and adds what is remembered of one that is not described by a manifest. */
-function examiner(source: ModelSource, { id }: RemoteModel) {
-  return async (listing: Listing, text: (file: string) => Promise<string>): Promise<Listing> => {
-    if (source.kind === 'builtin') return listing;
-    const { format, quantizable, config } = await configFacts(await text('config.json'));
-    const parameters = parameterCount(config);
-    const { commit } = listing.about as Partial<RepositoryAbout>;
-    const about: ModelAbout & { quantizable: boolean } = {
-      id,
-      title: id.replace(/\/$/u, '').split('/').at(-1)!,
-      about: commit ? `${id} from the Hugging Face Hub, commit ${commit.slice(0, 7)}.` : `From ${id}.`,
-      format,
-      parameters,
-      fineOnCpu: parameters < 1e6,
-      quantizable,
-    };
-    return { ...listing, about: { ...listing.about, ...about } };
-  };
-}
-
-const shapeFacts = (config: LlamaConfig) => ({
-  parameters: parameterCount(config),
-  layers: config.layers,
-  hiddenSize: config.hiddenSize,
-  vocabSize: config.vocabSize,
-  maxPositions: config.maxPositions,
-});
 
 function modelOffer({ record, ...offer }: Offer): ModelOffer {
   const { source = { kind: 'builtin', id: offer.id }, quantizable } = (record?.about ?? {}) as {

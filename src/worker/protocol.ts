@@ -207,7 +207,7 @@ export interface Requests extends DataRequests, ExportRequests, ModelRequests, R
   estimate: {
     args: {
       shape: { known: string } | { config: string };
-      format: 'NF4' | 'BF16';
+      format: 'NF4' | 'BF16' | 'F32';
       hparams: HParams;
       /** Pairs in one pass. */
       pairs: number;

@@ -52,6 +52,11 @@ async function lookUp(repo: string): Promise<void> {
 const inUse = (name: string) =>
   studio.page.locator('.next-bar').getByText(name, { exact: true }).waitFor({ timeout: RUN_MS });
 
+async function expectAccessible(): Promise<void> {
+  const axe = await new AxeBuilder({ page: studio.page }).analyze();
+  expect(axe.violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
+}
+
 async function firstStep(): Promise<void> {
   await studio.drop('pairs.jsonl', jsonl(shortRows(4)));
   await studio.dataRead('pairs.jsonl', 4);
@@ -92,8 +97,7 @@ describe('a repository of the Hub', () => {
     const alert = studio.page.getByRole('alert');
     await alert.getByText(`The Hub says: Access to model ${GATED} is restricted.`).waitFor();
     expect(await alert.getByRole('link').getAttribute('href')).toBe(`${hub.url}/${GATED}`);
-    const axe = await new AxeBuilder({ page: studio.page }).analyze();
-    expect(axe.violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
+    await expectAccessible();
 
     await studio.page.getByLabel('Access token').fill('hf_right');
     await lookUp(GATED);
@@ -164,6 +168,27 @@ describe('a folder on disk', () => {
       .getByText(/folder mine .*Choose|folder mine.*choose/)
       .waitFor();
   });
+});
+
+it('the tabs are accessible in the dark theme, and fit 1,024 pixels', { timeout: RUN_MS }, async () => {
+  await studio.page.emulateMedia({ colorScheme: 'dark' });
+  await studio.page.setViewportSize({ width: 1024, height: 768 });
+  const beyond = () => studio.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  for (const tab of ['Web address', 'Folder', 'Hugging Face']) {
+    await source(tab);
+    if (tab === 'Hugging Face') {
+      await lookUp('someone/stories');
+      await found('stories').waitFor();
+    }
+    await expectAccessible();
+    expect(await beyond(), tab).toBeLessThanOrEqual(0);
+  }
+});
+
+it('a folder that is dropped anywhere is looked at', async () => {
+  await studio.goTo('Data');
+  await studio.dropPath(STORIES);
+  await found('stories-260k').getByText('read in place, nothing is copied').waitFor();
 });
 
 it('no other host was asked, and the console tells of refusals only', () => {

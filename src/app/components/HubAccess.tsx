@@ -29,12 +29,12 @@ function howKept(token: string, kept: boolean, name: string | null): string {
 export function HubAccess() {
   const id = useId();
   const { token, kept, name } = useAccount();
-  const repo = useChooser((state) => state.repo);
+  const { repo, revision } = useChooser();
   const wanted = useChooser(({ problem }) => problem !== null && /^hub-(?:no-access|bad-token)$/.test(problem.code));
   const [opened, setOpened] = useState(false);
   const [help, setHelp] = useState(false);
   const begin = () => {
-    if (HUB_CLIENT_ID) signIn(repo).catch(reportError);
+    if (HUB_CLIENT_ID) signIn(revision.trim() ? `${repo.trim()}@${revision.trim()}` : repo.trim()).catch(reportError);
     else setHelp(!help);
   };
   return (

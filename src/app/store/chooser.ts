@@ -117,7 +117,7 @@ async function estimateMemory(): Promise<void> {
   try {
     const memory = await engine.request('estimate', {
       shape: { config: preview.config },
-      format: small ? 'NF4' : 'BF16',
+      format: small ? 'NF4' : preview.format === 'F32' ? 'F32' : 'BF16',
       hparams: { ...hparams, max_length: Math.min(hparams.max_length, preview.maxPositions) },
       pairs: hparams.per_device_train_batch_size,
       promptShare: 0,
