@@ -69,7 +69,7 @@ describe('in Chromium', () => {
   it('a tab closed at 30 % goes on later, and the token stays with the Hub', async () => {
     hub.faults.add({ where: 'cdn', times: 2 }, { stallAfter: 6e6 });
     await start('hf_right');
-    await page.waitForFunction(() => fetching.heard.share > 0.3);
+    await page.waitForFunction(() => fetching.heard.share > 0.3, null, { timeout: 100_000 });
     const context = page.context();
     await page.close({ runBeforeUnload: false });
     hub.log.length = 0;

@@ -35,6 +35,8 @@ export class LocalHub {
   /** Entries of one page of the tree. */
   pageSize = 1000;
   ignoreRanges = false;
+  /** Answers of the CDN under way, and the most at a time so far. */
+  cdnAnswers = { now: 0, most: 0 };
   /** Links that were signed so far; the CDN refuses others. */
   readonly #links = new Map<string, { repo: HubRepo; file: RepoFile }>();
   readonly #servers: Server[] = [];
@@ -165,6 +167,9 @@ export class LocalHub {
       return;
     }
     const { file } = found;
+    this.cdnAnswers.now++;
+    this.cdnAnswers.most = Math.max(this.cdnAnswers.most, this.cdnAnswers.now);
+    exchange.response.once('close', () => this.cdnAnswers.now--);
     await sendFile(exchange, file, { etag: file.sha256, headers: {}, ignoreRanges: this.ignoreRanges, gzip: false });
   }
 }
