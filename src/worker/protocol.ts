@@ -9,6 +9,7 @@ import type { ChatmlSupport } from '../data/chatml-tokens';
 import type { HParams } from '../train/hparams';
 import type { EvalRecord, StepRecord } from '../train/records';
 import type { DataPreview, DataRequests, PromptChoice, Role, Split } from './protocol-data';
+import type { EvaluateEvent, EvaluateRequests } from './protocol-evaluate';
 import type { ExportProgress, ExportRequests, MergeBase } from './protocol-export';
 import type { CuratedModel, ModelRequests, ModelSource } from './protocol-models';
 import type { RunEvent, RunRequests } from './protocol-runs';
@@ -17,6 +18,7 @@ import type { StorageRequests } from './protocol-storage';
 /** What every setting is unless somebody says otherwise, and the modules that may carry an adapter. */
 export { DEFAULT_HPARAMS, TARGET_MODULES } from '../train/hparams';
 export type * from './protocol-data';
+export type * from './protocol-evaluate';
 export type * from './protocol-export';
 export type * from './protocol-models';
 export type * from './protocol-runs';
@@ -193,7 +195,13 @@ export interface ModelProgress {
 
 // ---------------------------------------------------------------------------------------------- requests
 
-export interface Requests extends DataRequests, ExportRequests, ModelRequests, RunRequests, StorageRequests {
+export interface Requests
+  extends DataRequests,
+    EvaluateRequests,
+    ExportRequests,
+    ModelRequests,
+    RunRequests,
+    StorageRequests {
   /**
    * Opens the GPU; comes first. `baseUrl` is the page's own address, under which built-in models and data lie;
    * `hubUrl` is that of the Hugging Face Hub, unless it is the usual one. Rejects with code `no-webgpu`, `no-adapter` or `device-failed`.
@@ -247,6 +255,7 @@ export type WorkerEvent =
   | { event: 'exportProgress'; progress: ExportProgress }
   /** The GPU went away, and with it the model and a run in work. Loading the model again opens it anew. */
   | { event: 'deviceLost'; error: StudioError }
+  | EvaluateEvent
   | RunEvent;
 
 export type FromWorker = Response | WorkerEvent;

@@ -15,12 +15,14 @@ import { curatedModels } from './curated';
 import { DataDesk } from './data-desk';
 import { StateError } from './errors';
 import { estimate } from './estimate';
+import { EvaluateDesk } from './evaluate-desk';
 import { ExportDesk } from './export-desk';
 import { ModelDesk, type OpenedSource } from './model-desk';
 import type {
   DataOffer,
   DataRequests,
   DeviceInfo,
+  EvaluateRequests,
   ExportRequests,
   MergeBase,
   ModelRequests,
@@ -68,6 +70,7 @@ export class Studio {
   readonly #models: ModelDesk;
   readonly #exports: ExportDesk;
   readonly #runs: RunDesk;
+  readonly #evaluations: EvaluateDesk;
   /** Ends in "/". */
   #baseUrl = '';
   #hubUrl = HUB;
@@ -100,6 +103,15 @@ export class Studio {
       emit: host.emit,
       hubUrl: () => this.#hubUrl,
     });
+    this.#evaluations = new EvaluateDesk({
+      places: () => ({ dataUrl: `${this.#baseUrl}data/`, hubUrl: this.#hubUrl }),
+      model: () => this.#model(),
+      tokenizerId: () => tokenizerId(this.#model().summary),
+      data: () => this.#desk.data,
+      finished: () => this.#runs.finished,
+      training: () => this.#runs.busy,
+      emit: host.emit,
+    });
     const storage = new StorageDesk(host.store, [
       storedModels(host.store, (id) => this.#mayDelete(id)),
       storedRuns(host.runStore, () => this.#runs.handlers.runs({})),
@@ -110,6 +122,7 @@ export class Studio {
       ...this.#models.handlers,
       ...this.#exports.handlers,
       ...this.#runs.handlers,
+      ...this.#evaluations.handlers,
       ...storage.handlers,
     };
   }
@@ -119,6 +132,7 @@ export class Studio {
   readonly #ownHandlers: Omit<
     Handlers,
     | keyof DataRequests
+    | keyof EvaluateRequests
     | keyof ExportRequests
     | keyof RunRequests
     | keyof StorageRequests
@@ -175,6 +189,7 @@ export class Studio {
 
   async #loadModel(args: LoadArgs): Promise<ModelSummary> {
     if (this.#runs.busy) throw new StateError('busy', 'A run is going on. Stop it before loading another model.');
+    this.#notEvaluating();
     await this.#openGpu();
     return this.#models.open(args, (opened) => this.#toGpu(opened, args));
   }
@@ -243,6 +258,12 @@ export class Studio {
     return { plan, described: describePlan(loaded.open, plan, sets), loaded };
   }
 
+  #notEvaluating(): void {
+    if (this.#evaluations.busy) {
+      throw new StateError('busy', 'An evaluation is going on. Cancel it, or wait for its end.');
+    }
+  }
+
   #model(): Loaded {
     if (!this.#loaded) throw new StateError('no-model', 'Load a model first.');
     return this.#loaded;
@@ -250,6 +271,7 @@ export class Studio {
 
   async #train(settings: Settings): Promise<RunProgress> {
     if (this.#runs.busy) throw new StateError('busy', 'A run is going on already.');
+    this.#notEvaluating();
     const { plan, described } = await this.#plan(settings);
     if (described.blockers.length) throw new StateError('plan-blocked', described.blockers.join(' '));
     return this.#runs.train({ plan, settings, dataName: this.#desk.data.name });
