@@ -9,6 +9,7 @@ import { formatPercent } from './lib/format';
 import { busyState, useRun } from './store/run';
 import { type Step, useUi } from './store/ui';
 import { DataStep } from './views/DataStep';
+import { EvaluateStep } from './views/EvaluateStep';
 import { ExportStep } from './views/ExportStep';
 import { ModelStep } from './views/ModelStep';
 import { RunsView } from './views/RunsView';
@@ -24,6 +25,7 @@ const TITLES: Record<Step, string> = {
   data: 'Data',
   settings: 'Settings',
   train: 'Train',
+  evaluate: 'Evaluate',
   export: 'Export',
   runs: 'Runs',
   storage: 'Storage',
@@ -65,6 +67,8 @@ function View({ step }: { step: Step }) {
           <TrainStep />
         </Suspense>
       );
+    case 'evaluate':
+      return <EvaluateStep />;
     case 'export':
       return <ExportStep />;
     case 'runs':

@@ -9,6 +9,7 @@ import { chooseTab, lookAtRepository } from './chooser';
 import { engine } from './client';
 import { loadBuiltin, useData, watchSplit } from './data';
 import { deviceLost, openDevice, useDevice } from './device';
+import { evaluationProgressed, forgetEvaluation, taskEvaluated } from './evaluation';
 import { exportProgressed, forgetExports } from './exports';
 import { useInspect, watchData } from './inspect';
 import { pushEval, pushStep } from './metrics';
@@ -66,6 +67,12 @@ function listen(): void {
         break;
       case 'checkpointFailed':
         checkpointFailed(event.step, event.error);
+        break;
+      case 'evaluating':
+        evaluationProgressed(event.progress);
+        break;
+      case 'evaluated':
+        taskEvaluated(event.report);
         break;
       case 'exportProgress':
         exportProgressed(event.progress);
@@ -131,8 +138,14 @@ export function boot(): void {
   watchSplit();
   watchData();
   watchRuns();
+  useModels.subscribe((now, before) => {
+    if (now.model !== before.model) forgetEvaluation();
+  });
   useRun.subscribe((now, before) => {
-    if (now.startedAt !== before.startedAt) forgetExports();
+    if (now.startedAt !== before.startedAt) {
+      forgetExports();
+      forgetEvaluation();
+    }
   });
   addEventListener('beforeunload', (event) => {
     if (isBusy()) event.preventDefault();

@@ -1,10 +1,11 @@
 /** Where each step of the job stands. */
-import { formatCount, formatPercent, formatSetting } from '../lib/format';
+import { formatCount, formatPercent, formatSetting, plural } from '../lib/format';
 import { presetById } from '../settings/presets';
 import { formatOffer } from '../settings/prompt';
 import { changedKeys, checkHParams } from '../settings/validate';
 import { useData } from './data';
 import { useDevice } from './device';
+import { useEvaluation } from './evaluation';
 import { useInspect } from './inspect';
 import { useModels } from './models';
 import { usePlan } from './plan';
@@ -76,6 +77,16 @@ function useTrainStatus(): StepStatus {
   return { ...base, detail: plan ? `${formatCount(plan.totalSteps)} steps planned` : 'ready', state: 'open' };
 }
 
+function useEvaluateStatus(): StepStatus {
+  const { progress, reports } = useEvaluation();
+  const model = useModels((state) => state.model);
+  const base = { id: 'evaluate', title: 'Evaluate' } as const;
+  if (progress) return { ...base, detail: `task ${progress.number} of ${progress.count}`, state: 'working' };
+  if (reports.length) return { ...base, detail: plural(reports.length, 'task'), state: 'done' };
+  if (!model) return { ...base, detail: 'needs a model', state: 'locked' };
+  return { ...base, detail: 'base beside tuned', state: 'open' };
+}
+
 function useExportStatus(): StepStatus {
   const run = useRun();
   const base = { id: 'export', title: 'Export' } as const;
@@ -84,11 +95,12 @@ function useExportStatus(): StepStatus {
   return { ...base, detail: 'after training', state: 'locked' };
 }
 
-/** All five steps, live. A hook. */
+/** All six steps, live. A hook. */
 export function useSteps(): StepStatus[] {
   const model = useModelStatus();
   const data = useDataStatus();
   const settings = useSettingsStatus();
   const train = useTrainStatus();
-  return [model, data, settings, train, useExportStatus()];
+  const evaluate = useEvaluateStatus();
+  return [model, data, settings, train, evaluate, useExportStatus()];
 }
