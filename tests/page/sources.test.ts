@@ -83,9 +83,15 @@ describe('a repository of the Hub', () => {
     await card.getByText(/of 8 GB; \d pairs? of/).waitFor();
     expect(await card.getByLabel('Quantise to NF4 while loading').isChecked()).toBe(true);
     expect(hub.filesAsked()).toEqual(['config.json']);
+    hub.faults.add({ where: 'cdn' }, { stallAfter: 500_000 });
     await card.getByRole('button', { name: /^Download 1\.1 MB and load$/ }).click();
+    await card.getByRole('progressbar', { name: 'Loading stories' }).waitFor();
+    await card.getByText(/^model\.safetensors, \d+ % \(4 of 4 files\)$/).waitFor();
+    await card.getByRole('button', { name: 'Pause' }).click();
+    await card.getByText(/, [\d.]+ kB of it stored$/).waitFor();
+    await card.getByRole('button', { name: /^Download 1\.\d MB and load$/ }).click();
     await inUse('stories');
-    expect(hub.filesAsked('cdn')).toEqual(['model.safetensors']);
+    expect(hub.filesAsked('cdn')).toEqual(['model.safetensors', 'model.safetensors']);
     await studio.page.getByText('F32, quantised to NF4').first().waitFor();
     await firstStep();
     await studio.page.getByRole('article', { name: 'stories' }).getByText('stored in this browser').waitFor();

@@ -46,7 +46,12 @@ function Found({ preview }: { preview: ModelPreview }) {
   const running = useRun((state) => busyState(state.progress));
   const gpuMemory = useFit((state) => state.gpuMemory);
   const { per_device_train_batch_size: pairs, max_length: length } = useSettings((state) => state.hparams);
-  const { totalBytes, storedBytes, freeBytes, source } = preview;
+  const { totalBytes, freeBytes, source } = preview;
+  // A load that was paused or given up has changed it since.
+  const storedBytes = useModels(
+    ({ offers }) =>
+      offers.find(({ id, source: { kind } }) => id === preview.id && kind === source.kind)?.storedBytes ?? 0,
+  );
   const missing = totalBytes - storedBytes;
   const local = source.kind === 'folder' || source.kind === 'files';
   const noRoom = freeBytes !== null && !local && missing > freeBytes;
