@@ -10,6 +10,8 @@ export interface Listing {
   /** What is remembered of the model beside its files. */
   about: Record<string, unknown>;
   files: ListedFile[];
+  /** The commit that a revision names by now, where an earlier visit began with another one. */
+  newer?: string;
 }
 
 export interface RemoteModel {

@@ -121,9 +121,13 @@ export function hubModel(place: HubPlace, name: RepositoryName): RemoteModel {
     async list(before, options): Promise<Listing> {
       const network = { ...options, ...own };
       const asked = { hubUrl, fetch: hubFetch(network) };
-      const pinned = (before?.about as Partial<RepositoryAbout> | undefined)?.commit ?? revision;
-      const info = await modelInfo({ ...asked, name: repo, revision: pinned, additionalFields: ['sha', 'cardData'] });
+      const begun = (before?.about as Partial<RepositoryAbout> | undefined)?.commit;
+      const at = begun ?? revision;
+      const info = await modelInfo({ ...asked, name: repo, revision: at, additionalFields: ['sha', 'cardData'] });
       const commit = info.sha;
+      // A branch that is gone does not matter to what began with a commit.
+      const latest = () => modelInfo({ ...asked, name: repo, revision, additionalFields: ['sha'] });
+      const now = begun && (await latest().catch(() => null))?.sha;
       const { license } = (info.cardData ?? {}) as { license?: unknown };
       const about: RepositoryAbout = {
         source: { kind: 'hub', repo, revision },
@@ -138,7 +142,8 @@ export function hubModel(place: HubPlace, name: RepositoryName): RemoteModel {
       const names = await choose([...entries.keys()], repo, (index) =>
         getJson(this.address(index, { ...about }), network),
       );
-      return { about: { ...about }, files: names.map((file) => listed(entries.get(file)!)) };
+      const files = names.map((file) => listed(entries.get(file)!));
+      return { about: { ...about }, files, ...(now && now !== commit ? { newer: now } : {}) };
     },
   };
 }

@@ -144,7 +144,7 @@ export class ModelDesk {
         return examine(found, async (file) => (file === 'config.json' ? config : text(file)));
       },
     });
-    const { about, files } = listing;
+    const { about, files, newer = null } = listing;
     const record = await store.record(remote.id);
     const { freeBytes } = await roomFor(store, files, record);
     const { commit = null, license = null, gated = false, source } = about as Partial<RepositoryAbout>;
@@ -159,6 +159,7 @@ export class ModelDesk {
       totalBytes: files.reduce((sum, { size }) => sum + size, 0),
       storedBytes: await storedBytes(store, record),
       commit,
+      newerCommit: newer,
       license,
       gated,
       checked: files.every(({ sha256, gitOid }) => sha256 !== null || gitOid !== undefined) ? 'source' : 'arrival',
@@ -184,6 +185,7 @@ export class ModelDesk {
       totalBytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0),
       storedBytes: 0,
       commit: null,
+      newerCommit: null,
       license: null,
       gated: false,
       checked: 'none',

@@ -56,6 +56,8 @@ export interface ModelPreview {
   storedBytes: number;
   /** The commit that is fetched; null where the source has none. */
   commit: string | null;
+  /** The commit that the revision names by now, where the stored files are those of an earlier one. */
+  newerCommit: string | null;
   license: string | null;
   gated: boolean;
   /** What vouches for the bytes: the source's own hashes, or only those taken as they came, or nothing (read in place). */

@@ -110,6 +110,12 @@ describe('a load', () => {
     const again = await desk.open({ source }, async ({ fromStorage }) => fromStorage);
     expect(again).toBe(true);
     expect(hub.log).toEqual([]);
+    const repo = hub.repos.get('someone/stories')!;
+    const stored = repo.refs.get('main');
+    expect(await desk.handlers.inspectModel({ source })).toMatchObject({ commit: stored, newerCommit: null });
+    const moved = repo.commit(tinyRepository({ 'model.safetensors': weightsOf(0) }));
+    expect(await desk.handlers.inspectModel({ source })).toMatchObject({ commit: stored, newerCommit: moved });
+    repo.refs.set('main', stored!);
     hub.faults.add({ path: 'index.json', times: 9 }, { status: 404 });
     expect(await desk.offers()).toMatchObject([
       { id: 'someone/stories', source, quantizable: true, parameters: 260032, storedBytes: last.totalBytes },

@@ -84,6 +84,12 @@ function Found({ preview }: { preview: ModelPreview }) {
         {preview.gated && <li>gated</li>}
       </ul>
       <Facts rows={rows} />
+      {preview.newerCommit && (
+        <p className="fine">
+          The revision has moved on to <code>{preview.newerCommit.slice(0, 12)}</code> since this was stored. To take
+          that, delete the stored model and look it up again.
+        </p>
+      )}
       {!fits && (
         <p className="fine warn-text">
           It may not fit the GPU memory that “Will it fit?” below states; see there what would help.
