@@ -1,15 +1,16 @@
 /**
- * Bundles one command of src/cli with Vite and runs it:  node scripts/run.mjs COMMAND [arguments]
- * With --bundle-only the bundle is left in build/cli/COMMAND.mjs (it needs nothing but the `webgpu` package beside it).
+ * Bundles one command of src/cli, or of bench, with Vite and runs it:  node scripts/run.mjs COMMAND [arguments]
+ * With --bundle-only the bundle is left in build/cli/COMMAND.mjs (it needs nothing but the `webgpu` package, or
+ * playwright-core, beside it).
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { ensureDependencies, root } from './setup.mjs';
 
 const [command, ...rest] = process.argv.slice(2);
-const entry = `${root}/src/cli/${command}.ts`;
-if (!command || !existsSync(entry)) {
-  process.stderr.write(`run: no command named ${command ?? '(none)'} in src/cli\n`);
+const entry = [`${root}/src/cli/${command}.ts`, `${root}/bench/${command}.ts`].find(existsSync);
+if (!command || !entry) {
+  process.stderr.write(`run: no command named ${command ?? '(none)'} in src/cli or bench\n`);
   process.exit(2);
 }
 ensureDependencies();
@@ -29,7 +30,7 @@ await build({
       { find: /^onnxruntime-(web|common)(\/.*)?$/, replacement: `${root}/src/data/no-onnxruntime.ts` },
     ],
   },
-  ssr: { noExternal: true, external: ['webgpu'] },
+  ssr: { noExternal: true, external: ['webgpu', 'playwright-core'] },
   build: {
     ssr: entry,
     outDir: `${root}/build/cli`,

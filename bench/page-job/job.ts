@@ -1,0 +1,277 @@
+/** One whole job on the page, as a visitor does it, with the time and memory of each stage. */
+import type { BrowserContext, Page } from 'playwright-core';
+import { StudioPage } from '../../tests/page/support/studio';
+import { type MemoryPeak, watchMemory } from './memory';
+import { answered, readTap, type Tapped, tapWorker } from './tap';
+
+export type BackendChoice = 'auto' | 'indexeddb' | 'opfs';
+
+export interface JobOptions {
+  url: string;
+  /** As it is typed on the tab: a repository of the Hub the page knows, or an address. */
+  source: { kind: 'hub' | 'url'; name: string };
+  rows: string;
+  rowCount: number;
+  backend: BackendChoice;
+  /** Settings by name, typed into the page. */
+  settings: Record<string, number>;
+  steps: number;
+  /** 16-bit weights become NF4 while loading. */
+  quantize: boolean;
+  doExport: boolean;
+  /** Of the merged weights. */
+  dtype: 'BF16' | 'F32';
+  /** Milliseconds that one stage may take. */
+  timeout: number;
+}
+
+const seconds = (ms: number) => Math.round(ms) / 1000;
+const HELD_OUT = 2;
+
+/** For an init script: exports go to a private folder, and folders are opened from what was exported there. */
+function choosePrivateFolder(): void {
+  Object.assign(window, {
+    showDirectoryPicker: async ({ mode }: { mode?: string } = {}) => {
+      const chosen = await (await navigator.storage.getDirectory()).getDirectoryHandle('chosen', { create: true });
+      if (mode === 'readwrite') return chosen;
+      for await (const handle of chosen.values()) if (handle.kind === 'directory') return handle;
+      return chosen;
+    },
+  });
+}
+
+/** Has new models stored in this backend, as if it had been measured as the faster one. */
+async function prefer(page: Page, backend: BackendChoice): Promise<void> {
+  if (backend === 'auto') return;
+  await page.evaluate(
+    (chosen) =>
+      new Promise<void>((resolve, reject) => {
+        const speed = (name: string) => ({
+          readBytesPerSecond: name === chosen ? 2e9 : 1e9,
+          writeBytesPerSecond: name === chosen ? 2e9 : 1e9,
+        });
+        const open = indexedDB.open('orpo-studio-notes');
+        open.onupgradeneeded = () => open.result.createObjectStore('notes');
+        open.onerror = () => reject(open.error);
+        open.onsuccess = () => {
+          const tx = open.result.transaction('notes', 'readwrite');
+          tx.objectStore('notes').put({ indexeddb: speed('indexeddb'), opfs: speed('opfs') }, 'speeds');
+          tx.oncomplete = () => {
+            open.result.close();
+            resolve();
+          };
+          tx.onerror = () => reject(tx.error);
+        };
+      }),
+    backend,
+  );
+}
+
+/** Rates of the last load. */
+function loadFacts({ phases }: Tapped, from: number, to: number) {
+  const rate = (name: string) => {
+    const phase = phases[name];
+    if (!phase || phase.last <= phase.first) return null;
+    const bytes = phase.bytes - phase.firstBytes;
+    return {
+      seconds: seconds(phase.last - phase.first),
+      mbPerSecond: Math.round(bytes / (phase.last - phase.first) / 1e3),
+    };
+  };
+  return {
+    seconds: seconds(to - from),
+    download: rate('downloading'),
+    toGpu: rate('uploading'),
+    gpuBytes: phases.uploading?.totalBytes ?? null,
+  };
+}
+
+export class PageJob {
+  readonly #options: JobOptions;
+  readonly #studio: StudioPage;
+  readonly #page: Page;
+  /** Everything that the console said. */
+  readonly said: string[] = [];
+
+  private constructor(page: Page, options: JobOptions) {
+    this.#options = options;
+    this.#page = page;
+    this.#studio = new StudioPage(page);
+    page.on('console', (message) => this.said.push(`${message.type()}: ${message.text()}`));
+    page.on('pageerror', (error) => this.said.push(`uncaught: ${error}`));
+  }
+
+  /** Opens the page and waits until it stands, with the small model it loads unasked. */
+  static async open(context: BrowserContext, options: JobOptions): Promise<PageJob> {
+    await context.addInitScript(tapWorker);
+    await context.addInitScript(choosePrivateFolder);
+    const job = new PageJob(await context.newPage(), options);
+    await job.#page.goto(options.url);
+    await job.#studio.modelLoaded();
+    await prefer(job.#page, options.backend);
+    return job;
+  }
+
+  /** The whole job. */
+  async run() {
+    const { doExport, backend, source } = this.#options;
+    const began = performance.now();
+    const load = await this.#watched(() => this.#load());
+    const storage = await this.#storage();
+    const train = await this.#watched(() => this.#train());
+    const merged = doExport ? await this.#watched(() => this.#export()) : null;
+    const reopened = doExport ? await this.#watched(() => this.#reopen(train.evalLoss)) : null;
+    const reload = await this.#watched(() => this.#reload());
+    const wallSeconds = seconds(performance.now() - began);
+    return { backend, source: source.name, load, storage, train, export: merged, reopened, reload, wallSeconds };
+  }
+
+  async #watched<T extends object>(work: () => Promise<T>): Promise<T & { memory: MemoryPeak }> {
+    const stop = await watchMemory(this.#page);
+    try {
+      const result = await work();
+      return { ...result, memory: await stop() };
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+  }
+
+  async #tab(name: string): Promise<void> {
+    await this.#studio.goTo('Model');
+    await this.#page.getByRole('button', { name, exact: true }).click();
+  }
+
+  async #load() {
+    const { source, quantize, timeout } = this.#options;
+    const hub = source.kind === 'hub';
+    await this.#tab(hub ? 'Hugging Face' : 'Web address');
+    await this.#page.getByLabel(hub ? 'Model on the Hub' : 'Address of the model’s folder').fill(source.name);
+    await this.#page.getByRole('button', { name: 'Look it up' }).click();
+    const button = this.#page.getByRole('button', { name: /^Download .* and load$/ });
+    await button.waitFor({ timeout });
+    await this.#quantize(quantize);
+    await button.click();
+    const { start, end } = await answered(this.#page, 'loadModel', timeout);
+    return loadFacts(await readTap(this.#page), start, end!);
+  }
+
+  async #quantize(wanted: boolean): Promise<void> {
+    const toggle = this.#page.getByLabel('Quantise to NF4 while loading');
+    if (await toggle.count()) await toggle.setChecked(wanted);
+  }
+
+  /** Speed of each backend, by the page's own measurement. */
+  async #storage() {
+    await this.#page.getByRole('button', { name: 'Storage', exact: true }).click();
+    await this.#page.getByRole('button', { name: 'Measure now' }).click();
+    await answered(this.#page, 'measureStorage', this.#options.timeout);
+    const { backends, items } = (await readTap(this.#page)).storage as {
+      backends: { backend: string; speed: { readBytesPerSecond: number; writeBytesPerSecond: number } | null }[];
+      items: { kind: string; name: string; bytes: number; backend: string }[];
+    };
+    const mb = (rate = 0) => Math.round(rate / 1e6);
+    return {
+      speeds: backends.map(({ backend, speed }) => ({
+        backend,
+        readMbPerSecond: mb(speed?.readBytesPerSecond),
+        writeMbPerSecond: mb(speed?.writeBytesPerSecond),
+      })),
+      items: items.map(({ kind, name, bytes, backend }) => ({ kind, name, bytes, backend })),
+    };
+  }
+
+  async #data(): Promise<void> {
+    const { rows, rowCount } = this.#options;
+    await this.#studio.drop('pairs.jsonl', rows);
+    await this.#studio.dataRead('pairs.jsonl', rowCount);
+    await this.#studio.holdOut(Math.ceil((100 * HELD_OUT) / rowCount));
+  }
+
+  /** Types settings, starts, and waits for the end. */
+  async #steps(count: number, more: Record<string, number> = {}) {
+    const { settings, timeout } = this.#options;
+    await this.#studio.settings({ ...settings, max_steps: count, eval_steps: count, ...more });
+    await this.#studio.goTo('Train');
+    const start = this.#page.getByRole('button', { name: /^Start (training|again)$/ });
+    await start.click({ timeout });
+    const run = await answered(this.#page, 'train', timeout);
+    const { steps, evals } = await readTap(this.#page);
+    const times = steps.map(({ time }, i) => seconds(time - (steps[i - 1]?.time ?? run.start)));
+    return {
+      seconds: seconds(run.end! - run.start),
+      firstStepSeconds: times[0],
+      stepSeconds: times.slice(1),
+      losses: steps.map(({ loss }) => loss),
+      evalLoss: evals.at(-1)?.loss ?? null,
+      firstStepAt: steps[0]?.time ?? Number.NaN,
+    };
+  }
+
+  async #train() {
+    await this.#data();
+    return this.#steps(this.#options.steps);
+  }
+
+  async #export() {
+    await this.#studio.goTo('Export');
+    await this.#page
+      .getByLabel(new RegExp(`^${this.#options.dtype}`))
+      .first()
+      .check();
+    const trained = this.#page.getByLabel(/^The weights it was trained on/).first();
+    if (await trained.count()) await trained.check(); // so that the losses can be compared
+    await this.#page.getByRole('button', { name: 'Save merged model to a folder' }).click();
+    const { start, end } = await answered(this.#page, 'export', this.#options.timeout);
+    const { exported } = await readTap(this.#page);
+    const mbPerSecond = Math.round(exported!.bytes / (end! - start) / 1e3);
+    return { seconds: seconds(end! - start), mbPerSecond, ...exported! };
+  }
+
+  /** The exported folder as a model: a step at rate 0 evaluates it, and the loss must be the trained one's. */
+  async #reopen(trained: number | null) {
+    const { timeout } = this.#options;
+    await this.#tab('Folder');
+    await this.#page.getByRole('button', { name: 'Choose a folder' }).click();
+    const button = this.#page.getByRole('button', { name: 'Load', exact: true });
+    await button.first().waitFor({ timeout });
+    await this.#quantize(false);
+    await button.first().click();
+    const confirm = this.#page.getByRole('dialog').getByRole('button').last();
+    await confirm.click({ timeout: 2000 }).catch(() => undefined); // the trained adapter is given up
+    const { start, end } = await answered(this.#page, 'loadModel', timeout);
+    const facts = loadFacts(await readTap(this.#page), start, end!);
+    const { evalLoss } = await this.#steps(1, { warmup_steps: 1 });
+    return {
+      ...facts,
+      evalLoss,
+      trainedEvalLoss: trained,
+      difference: (evalLoss ?? Number.NaN) - (trained ?? Number.NaN),
+    };
+  }
+
+  /** Closed and opened again: the stored model to its first step. */
+  async #reload() {
+    const { source, timeout } = this.#options;
+    await this.#page.goto('about:blank');
+    await this.#page.goto(this.#options.url);
+    await this.#page.getByRole('button', { name: /^Model ?,/ }).waitFor();
+    await this.#tab(source.kind === 'hub' ? 'Hugging Face' : 'Web address');
+    const loads = (await readTap(this.#page)).requests.filter(({ type }) => type === 'loadModel').length;
+    if (loads === 0) {
+      const name = source.name.replace(/\/$/u, '').split('/').at(-1)!;
+      await this.#page.getByRole('button', { name: `Load ${name}`, exact: true }).click({ timeout });
+    }
+    const { start, end } = await answered(this.#page, 'loadModel', timeout);
+    const facts = loadFacts(await readTap(this.#page), start, end!);
+    await this.#data();
+    const { firstStepSeconds, losses } = await this.#steps(1);
+    return {
+      ...facts,
+      /** From the click on Load to the model, and from the click on Start to the first step. */
+      toFirstStepSeconds: Math.round((facts.seconds + firstStepSeconds) * 1000) / 1000,
+      firstStepSeconds,
+      losses,
+    };
+  }
+}
