@@ -151,9 +151,8 @@ export class PageJob {
     const button = this.#page.getByRole('button', { name: /^Download .* and load$/ });
     await button.waitFor({ timeout });
     await this.#quantize(quantize);
-    await button.click();
-    const { start, end } = await answered(this.#page, 'loadModel', timeout);
-    return loadFacts(await readTap(this.#page), start, end!);
+    const { start, end } = await answered(this.#page, 'loadModel', timeout, () => button.click());
+    return loadFacts(await readTap(this.#page), start, end);
   }
 
   async #quantize(wanted: boolean): Promise<void> {
@@ -164,8 +163,8 @@ export class PageJob {
   /** Speed of each backend, by the page's own measurement. */
   async #storage() {
     await this.#page.getByRole('button', { name: 'Storage', exact: true }).click();
-    await this.#page.getByRole('button', { name: 'Measure now' }).click();
-    await answered(this.#page, 'measureStorage', this.#options.timeout);
+    const measure = this.#page.getByRole('button', { name: 'Measure now' });
+    await answered(this.#page, 'measureStorage', this.#options.timeout, () => measure.click());
     const { backends, items } = (await readTap(this.#page)).storage as {
       backends: { backend: string; speed: { readBytesPerSecond: number; writeBytesPerSecond: number } | null }[];
       items: { kind: string; name: string; bytes: number; backend: string }[];
@@ -194,12 +193,11 @@ export class PageJob {
     await this.#studio.settings({ ...settings, max_steps: count, eval_steps: count, ...more });
     await this.#studio.goTo('Train');
     const start = this.#page.getByRole('button', { name: /^Start (training|again)$/ });
-    await start.click({ timeout });
-    const run = await answered(this.#page, 'train', timeout);
+    const run = await answered(this.#page, 'train', timeout, () => start.click({ timeout }));
     const { steps, evals } = await readTap(this.#page);
     const times = steps.map(({ time }, i) => seconds(time - (steps[i - 1]?.time ?? run.start)));
     return {
-      seconds: seconds(run.end! - run.start),
+      seconds: seconds(run.end - run.start),
       firstStepSeconds: times[0],
       stepSeconds: times.slice(1),
       losses: steps.map(({ loss }) => loss),
@@ -221,11 +219,11 @@ export class PageJob {
       .check();
     const trained = this.#page.getByLabel(/^The weights it was trained on/).first();
     if (await trained.count()) await trained.check(); // so that the losses can be compared
-    await this.#page.getByRole('button', { name: 'Save merged model to a folder' }).click();
-    const { start, end } = await answered(this.#page, 'export', this.#options.timeout);
+    const save = this.#page.getByRole('button', { name: 'Save merged model to a folder' });
+    const { start, end } = await answered(this.#page, 'export', this.#options.timeout, () => save.click());
     const { exported } = await readTap(this.#page);
-    const mbPerSecond = Math.round(exported!.bytes / (end! - start) / 1e3);
-    return { seconds: seconds(end! - start), mbPerSecond, ...exported! };
+    const mbPerSecond = Math.round(exported!.bytes / (end - start) / 1e3);
+    return { seconds: seconds(end - start), mbPerSecond, ...exported! };
   }
 
   /** The exported folder as a model: a step at rate 0 evaluates it, and the loss must be the trained one's. */
@@ -236,11 +234,13 @@ export class PageJob {
     const button = this.#page.getByRole('button', { name: 'Load', exact: true });
     await button.first().waitFor({ timeout });
     await this.#quantize(false);
-    await button.first().click();
-    const confirm = this.#page.getByRole('dialog').getByRole('button').last();
-    await confirm.click({ timeout: 2000 }).catch(() => undefined); // the trained adapter is given up
-    const { start, end } = await answered(this.#page, 'loadModel', timeout);
-    const facts = loadFacts(await readTap(this.#page), start, end!);
+    const { start, end } = await answered(this.#page, 'loadModel', timeout, async () => {
+      await button.first().click();
+      // The trained adapter is given up for it.
+      const confirm = this.#page.getByRole('dialog').getByRole('button').last();
+      await confirm.click({ timeout: 2000 }).catch(() => undefined);
+    });
+    const facts = loadFacts(await readTap(this.#page), start, end);
     const { evalLoss } = await this.#steps(1, { warmup_steps: 1 });
     return {
       ...facts,
@@ -257,13 +257,16 @@ export class PageJob {
     await this.#page.goto(this.#options.url);
     await this.#page.getByRole('button', { name: /^Model ?,/ }).waitFor();
     await this.#tab(source.kind === 'hub' ? 'Hugging Face' : 'Web address');
-    const loads = (await readTap(this.#page)).requests.filter(({ type }) => type === 'loadModel').length;
-    if (loads === 0) {
-      const name = source.name.replace(/\/$/u, '').split('/').at(-1)!;
-      await this.#page.getByRole('button', { name: `Load ${name}`, exact: true }).click({ timeout });
-    }
-    const { start, end } = await answered(this.#page, 'loadModel', timeout);
-    const facts = loadFacts(await readTap(this.#page), start, end!);
+    const name = source.name.replace(/\/$/u, '').split('/').at(-1)!;
+    const load = this.#page.getByRole('button', { name: `Load ${name}`, exact: true });
+    // A small one may be loaded unasked, this one or another.
+    await this.#page.waitForTimeout(3000);
+    if (await load.count()) {
+      await answered(this.#page, 'loadModel', timeout, () => load.click({ timeout }));
+    } else await this.#page.getByRole('button', { name: `${name} is loaded`, exact: true }).waitFor({ timeout });
+    const tapped = await readTap(this.#page);
+    const { start, end } = tapped.requests.findLast(({ type }) => type === 'loadModel')!;
+    const facts = loadFacts(tapped, start, end!);
     await this.#data();
     const { firstStepSeconds, losses } = await this.#steps(1);
     return {

@@ -79,17 +79,28 @@ export function tapWorker(): void {
 export const readTap = (page: Page): Promise<Tapped> =>
   page.evaluate(() => (window as unknown as { tapped: Tapped }).tapped);
 
-/** Waits for the answer to the last request of this type. Throws what the engine said when it was refused. */
-export async function answered(page: Page, type: string, timeout: number): Promise<TappedRequest> {
+/**
+ * Does something that makes the page send a request of this type, and waits for its answer. Throws what the engine said
+ * when it was refused.
+ */
+export async function answered(
+  page: Page,
+  type: string,
+  timeout: number,
+  work: () => Promise<unknown>,
+): Promise<TappedRequest & { end: number }> {
+  const ofType = async () => (await readTap(page)).requests.filter((request) => request.type === type);
+  const before = (await ofType()).length;
+  await work();
   await page.waitForFunction(
-    (wanted) => {
+    ([wanted, count]) => {
       const { requests } = (window as unknown as { tapped: Tapped }).tapped;
-      return requests.findLast((request) => request.type === wanted)?.end != null;
+      return requests.filter((request) => request.type === wanted)[count]?.end != null;
     },
-    type,
+    [type, before] as const,
     { timeout, polling: 100 },
   );
-  const request = (await readTap(page)).requests.findLast((r) => r.type === type)!;
+  const { end, ...request } = (await ofType())[before];
   if (!request.ok) throw new Error(`${type}: ${request.error}`);
-  return request;
+  return { ...request, end: end! };
 }
