@@ -19,7 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let end = tile.start + tile.count;
   let tx = thread_x(thread);
   let ty = thread_y(thread);
-  let own_row = thread % TILE;
+  let soft_row = thread % TILE;
   let share = thread / TILE % SHARES;
   var row_max = MASKED;
   var row_sum = 0.0;
@@ -36,8 +36,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         accumulate(&scores, tx, ty, 0u, BK / GROUP);
         workgroupBarrier();
       }
-      for (var r = 0u; r < 4u; r++) {
-        let q = tile.start + ty * 4u + r;
+      for (var r = 0u; r < TM; r++) {
+        let q = tile.start + own_row(ty, r);
         for (var c = 0u; c < 4u; c++) {
           let k = k0 + tx * 4u + c;
           let seen = k < last && (segment == 0u || k <= q);
@@ -48,26 +48,26 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       workgroupBarrier();
       var top = row_max;
       for (var c = share; c < TILE; c += SHARES) {
-        top = max(top, block[c % TILE * BLOCK_STRIDE + own_row / 4u][own_row % 4u]);
+        top = max(top, block[c % TILE * BLOCK_STRIDE + soft_row / 4u][soft_row % 4u]);
       }
-      row_part[share * TILE + own_row] = top;
+      row_part[share * TILE + soft_row] = top;
       workgroupBarrier();
-      for (var i = 0u; i < SHARES; i++) { top = max(top, row_part[i * TILE + own_row]); }
+      for (var i = 0u; i < SHARES; i++) { top = max(top, row_part[i * TILE + soft_row]); }
       let scale = exp(row_max - top);
       var sum = 0.0;
       for (var c = share; c < TILE; c += SHARES) {
-        let at = c % TILE * BLOCK_STRIDE + own_row / 4u;
-        let s = block[at][own_row % 4u];
+        let at = c % TILE * BLOCK_STRIDE + soft_row / 4u;
+        let s = block[at][soft_row % 4u];
         let e = select(exp(s - top), 0.0, s <= MASKED);
-        block[at][own_row % 4u] = e;
+        block[at][soft_row % 4u] = e;
         sum += e;
       }
       row_max = top;
       row_sum = row_sum * scale + sum;
-      if (share == 0u) { row_scale[own_row] = scale; }
+      if (share == 0u) { row_scale[soft_row] = scale; }
       workgroupBarrier();
-      for (var r = 0u; r < 4u; r++) {
-        for (var j = 0u; j < COLS; j++) { acc[r * COLS + j] *= row_scale[ty % TY * 4u + r]; }
+      for (var r = 0u; r < TM; r++) {
+        for (var j = 0u; j < COLS; j++) { acc[r * COLS + j] *= row_scale[own_row(ty % TY, r)]; }
       }
       for (var k = 0u; k < TILE; k += WIDE_ROWS) {
         stage_wide_qkv(k0 + k, last, v_column(kv_head), thread);
@@ -77,16 +77,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       }
     }
   }
-  row_part[share * TILE + own_row] = row_sum;
+  row_part[share * TILE + soft_row] = row_sum;
   workgroupBarrier();
-  for (var i = 1u; i < SHARES; i++) { row_sum += select(row_part[i * TILE + own_row], 0.0, share > 0u); }
+  for (var i = 1u; i < SHARES; i++) { row_sum += select(row_part[i * TILE + soft_row], 0.0, share > 0u); }
   if (share == 0u) {
-    row_scale[own_row] = 1.0 / row_sum;
-    if (own_row < tile.count) { lse[(tile.start + own_row) * p.heads + head] = row_max + log(row_sum); }
+    row_scale[soft_row] = 1.0 / row_sum;
+    if (soft_row < tile.count) { lse[(tile.start + soft_row) * p.heads + head] = row_max + log(row_sum); }
   }
   workgroupBarrier();
-  for (var r = 0u; r < 4u; r++) {
-    let row = ty % TY * 4u + r;
+  for (var r = 0u; r < TM; r++) {
+    let row = own_row(ty % TY, r);
     if (row >= tile.count) { continue; }
     let t = tile.start + row;
     for (var j = 0u; j < COLS; j++) {

@@ -33,8 +33,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       for (var c = 0u; c < 4u; c++) {
         let q = q0 + tx * 4u + c;
         let row = min(q, tile.query_end - 1u) * p.heads + head;
-        for (var r = 0u; r < 4u; r++) {
-          let k = tile.start + ty * 4u + r;
+        for (var r = 0u; r < TM; r++) {
+          let k = tile.start + own_row(ty, r);
           let seen = q < tile.query_end && k < end && k <= q;
           let e = select(0.0, exp(min(scores[r][c] * p.scale - lse[row], 0.0)), seen);
           scores[r][c] = e;
@@ -61,8 +61,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       }
     }
   }
-  for (var r = 0u; r < 4u; r++) {
-    let row = ty * 4u + r;
+  for (var r = 0u; r < TM; r++) {
+    let row = own_row(ty, r);
     if (row >= tile.count) { continue; }
     let at = (tile.start + row) * (p.ld / 4u);
     for (var j = 0u; j < COLS; j++) {

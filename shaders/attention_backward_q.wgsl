@@ -30,8 +30,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         accumulate(&d_p, tx, ty, 0u, BK / GROUP);
         workgroupBarrier();
       }
-      for (var r = 0u; r < 4u; r++) {
-        let q = tile.start + ty * 4u + r;
+      for (var r = 0u; r < TM; r++) {
+        let q = tile.start + own_row(ty, r);
         let row = min(q, end - 1u) * p.heads + head;
         for (var c = 0u; c < 4u; c++) {
           let k = k0 + tx * 4u + c;
@@ -50,8 +50,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       }
     }
   }
-  for (var r = 0u; r < 4u; r++) {
-    let row = ty * 4u + r;
+  for (var r = 0u; r < TM; r++) {
+    let row = own_row(ty, r);
     if (row >= tile.count) { continue; }
     for (var j = 0u; j < COLS; j++) {
       let column = tx + j * TX;

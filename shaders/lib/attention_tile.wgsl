@@ -24,13 +24,18 @@ const MASKED = -1e30;
 const WIDE = HEAD_DIM / 4u;
 const WIDE_ROWS = select(8u, 16u, HEAD_DIM <= 64u);
 const COLS = (WIDE + TX - 1u) / TX;
+// Groups of four rows that a thread owns.
+const ROW_GROUPS = TM / 4u;
 const BLOCK_STRIDE = TILE / 4u + 1u;
 
 // [column][row / 4] as vec4 along the rows.
 var<workgroup> block: array<vec4f, TILE * BLOCK_STRIDE>;
 var<workgroup> wide_tile: array<vec4f, WIDE_ROWS * WIDE>;
 
-alias Wide = array<vec4f, 4u * COLS>;
+alias Wide = array<vec4f, TM * COLS>;
+
+// Row of the tile that a thread's r-th row is.
+fn own_row(ty: u32, r: u32) -> u32 { return (ty + (r / 4u) * TY) * 4u + r % 4u; }
 
 fn q_column(head: u32) -> u32 { return head * WIDE; }
 fn k_column(head: u32) -> u32 { return (p.heads + head) * WIDE; }
@@ -64,25 +69,27 @@ fn stage_qkv_b(row0: u32, end: u32, column: u32, thread: u32) {
   }
 }
 
-// Puts down this thread's 4 x 4 scores.
+// Puts down this thread's TM x 4 scores.
 fn store_block(scores: ptr<function, Accumulators>, thread_x: u32, thread_y: u32) {
-  let t = transpose(mat4x4f((*scores)[0], (*scores)[1], (*scores)[2], (*scores)[3]));
-  for (var c = 0u; c < 4u; c++) { block[(thread_x % TX * 4u + c) * BLOCK_STRIDE + thread_y % TY] = t[c]; }
+  for (var g = 0u; g < ROW_GROUPS; g++) {
+    let t = transpose(mat4x4f((*scores)[4u * g], (*scores)[4u * g + 1u], (*scores)[4u * g + 2u], (*scores)[4u * g + 3u]));
+    for (var c = 0u; c < 4u; c++) { block[(thread_x % TX * 4u + c) * BLOCK_STRIDE + thread_y % TY + g * TY] = t[c]; }
+  }
 }
 
-// acc[4 rows of this thread][its columns] += block[rows][first .. first + WIDE_ROWS] * wide_tile
+// acc[TM rows of this thread][its columns] += block[rows][first .. first + WIDE_ROWS] * wide_tile
 fn accumulate_wide(acc: ptr<function, Wide>, first: u32, thread_x: u32, thread_y: u32) {
   let at = first / WIDE_ROWS % (TILE / WIDE_ROWS) * (WIDE_ROWS * BLOCK_STRIDE) + thread_y % TY;
   for (var k = 0u; k < WIDE_ROWS; k++) {
-    let s = block[k * BLOCK_STRIDE + at];
+    var s: array<vec4f, ROW_GROUPS>;
+    for (var g = 0u; g < ROW_GROUPS; g++) { s[g] = block[k * BLOCK_STRIDE + at + g * TY]; }
     for (var j = 0u; j < COLS; j++) {
       let column = thread_x % TX + j * TX;
       if (WIDE % TX == 0u || column < WIDE) {
         let value = wide_tile[k * WIDE + column % WIDE];
-        (*acc)[j] += s.x * value;
-        (*acc)[COLS + j] += s.y * value;
-        (*acc)[2u * COLS + j] += s.z * value;
-        (*acc)[3u * COLS + j] += s.w * value;
+        for (var g = 0u; g < ROW_GROUPS; g++) {
+          for (var r = 0u; r < 4u; r++) { (*acc)[(4u * g + r) * COLS + j] += s[g][r] * value; }
+        }
       }
     }
   }

@@ -106,6 +106,8 @@ async function main(): Promise<void> {
     `${train.length} pairs, ${evaluation.length} for evaluation, ${plan.steps.length} steps, ${plan.lora.parameters} trainable parameters`,
   );
   const session = await Session.create(model, plan.lora, plan.capacity, hparams);
+  const bytes = [model.weightMemory.bytes, session.memory.bytes];
+  say(`GPU memory: ${(bytes[0] / 1e9).toFixed(3)} GB of weights and ${(bytes[1] / 1e9).toFixed(3)} GB for the run`);
   uploadAdapter(
     session,
     args['adapter-init'] ? await fileAdapter(args['adapter-init']) : initialAdapter(plan.lora, hparams.init_seed),

@@ -35,6 +35,8 @@ export interface KernelProfile {
   readonly wide?: MatmulTile;
   /** Queries (and keys) of one attention tile. */
   readonly attentionTile: number;
+  /** Values of the head dimension that the backward stages at a time, 16 when absent. */
+  readonly attentionDepth?: 16 | 32;
   /** Threads of row-wise kernels (norms, softmax, reductions). */
   readonly rowThreads: number;
 }
@@ -69,6 +71,7 @@ export function profileFor(device: GPUDevice, isSoftware: boolean): KernelProfil
     wide: { bm: 16, bn: 64, bk: 32, tm: 4, tn: 4 },
     // Tiles of 64 rows need 31 KiB.
     attentionTile: roomy && maxComputeWorkgroupStorageSize >= 32768 ? 64 : 32,
+    attentionDepth: deeper ? 32 : 16,
     rowThreads: 128,
   };
 }

@@ -23,9 +23,14 @@ export interface AttentionArgs {
   span: number;
 }
 
-function constants(profile: KernelProfile, headDim: number): Record<string, number> {
-  const tile = profile.attentionTile;
-  const dk = headDim % 16 === 0 ? 16 : headDim % 8 === 0 ? 8 : 4;
+type Kind = 'FORWARD' | 'BACKWARD_Q' | 'BACKWARD_KV';
+
+function constants(profile: KernelProfile, kind: Kind, headDim: number): Record<string, number> {
+  const { attentionTile: tile, attentionDepth = 16 } = profile;
+  // Eight rows a thread read workgroup memory less often; the softmax of the forward would rather have more threads.
+  const tm = kind !== 'FORWARD' && tile >= 32 ? 8 : 4;
+  const depth = kind === 'FORWARD' ? 16 : attentionDepth;
+  const dk = [depth, 16, 8].find((n) => headDim % n === 0) ?? 4;
   return {
     TILE: tile,
     HEAD_DIM: headDim,
@@ -33,15 +38,14 @@ function constants(profile: KernelProfile, headDim: number): Record<string, numb
     BM: tile,
     BN: tile,
     BK: dk,
-    TM: 4,
+    TM: tm,
     TN: 4,
     STAGES: 1,
     LANES_X: Math.min(8, tile / 4),
-    LANES_Y: Math.min(4, tile / 4),
+    LANES_Y: Math.min(4, tile / tm),
   };
 }
 
-type Kind = 'FORWARD' | 'BACKWARD_Q' | 'BACKWARD_KV';
 const SOURCES: Record<Kind, string> = {
   FORWARD: forwardSource,
   BACKWARD_Q: backwardQSource,
@@ -61,7 +65,7 @@ const kernel = (profile: KernelProfile, kind: Kind, headDim: number): KernelSpec
         source: SOURCES[kind],
         // Which side of the score block the outputs' gradient is on.
         flags: kind === 'BACKWARD_Q' ? ['OUT_ROWS'] : [],
-        constants: constants(profile, headDim),
+        constants: constants(profile, kind, headDim),
       };
 
 const params = (a: AttentionArgs) => ({
