@@ -64,6 +64,8 @@ export interface RunRequests {
   runCurves: { args: { id: string }; result: RunCurves };
   /** Renames, notes, deletes (`deletedAt`) or brings back (null). */
   changeRun: { args: { id: string; change: RunChange }; result: RunSummary[] };
+  /** The job as a folder for other trainers on a bigger machine, zipped. The run's model must be loaded. */
+  handOver: { args: { id: string }; result: ExportResult };
   exportKept: { args: { id: string; form: RunForm }; result: ExportResult };
   /** Takes in a checkpoint file as a run of its own. */
   importCheckpoint: { args: { file: File }; result: RunSummary };

@@ -1,4 +1,6 @@
 /** The run requests of the protocol: training, pausing and going on, and the runs that are kept. */
+
+import type { Tokenizer } from '../data/tokenizer';
 import type { AdapterTensor } from '../formats/peft';
 import { readTensorFile, writeTensorFile } from '../formats/tensor-file';
 import type { Gpu } from '../gpu/device';
@@ -14,6 +16,7 @@ import { readCheckpoint } from '../train/checkpoint-file';
 import { parseHParams } from '../train/parse-hparams';
 import { planTraining, type TrainingPlan } from '../train/run-plan';
 import { StateError, studioError } from './errors';
+import { handedOver } from './hand-over';
 import type { KeptRecord, ModelLoad, ModelSummary, RunProgress, RunRequests, Settings, WorkerEvent } from './protocol';
 import { type FinishedRun, Run, type RunStart } from './run';
 import { RUN_LOCK, RunShelf, summaryOf } from './run-shelf';
@@ -25,7 +28,7 @@ export interface RunDeskHost {
   locks: LockManager | undefined;
   emit(event: WorkerEvent): void;
   /** @throws StateError `no-model` */
-  model(): { open: OpenModel; summary: ModelSummary; load: ModelLoad | null };
+  model(): { open: OpenModel; tokenizer: Tokenizer; summary: ModelSummary; load: ModelLoad | null };
   /** The device in use; null once it is lost. */
   gpu(): Gpu | null;
 }
@@ -65,6 +68,12 @@ export class RunDesk {
   readonly #ownHandlers = {
     continueRun: ({ id }: { id: string }) => this.#alone(() => this.#locked(id, () => this.#continue(id))),
     openRun: ({ id }: { id: string }) => this.#alone(() => this.#open(id)),
+    handOver: async ({ id }: { id: string }) => {
+      const { kept, plan, newest } = await this.#restore(id);
+      const { open, tokenizer, summary } = this.#host.model();
+      const isNf4 = !summary.quantized && [...open.weights.byName.values()].some(({ format }) => format === 'NF4');
+      return handedOver({ record: kept.record, plan, newest, tokenizer, isNf4 });
+    },
     pause: async () => this.#tell((run) => run.pause()),
     resume: async () => this.#tell((run) => run.resume()),
     singleStep: async () => this.#tell((run) => run.singleStep()),

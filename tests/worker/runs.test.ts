@@ -2,8 +2,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { memorySource } from '../../src/formats/bytes';
 import { readAdapter, writeAdapter, writeAdapterConfig } from '../../src/formats/peft';
+import { pairsFingerprint, pairTensors } from '../../src/runs/pairs-file';
 import type { StepRecord, WorkerEvent } from '../../src/worker/protocol';
 import { jsonl, shortRows } from '../page/support/rows';
+import { unzip } from '../support/unzip';
 import { loadModel, loadRows, type OpenStudio, openPlace, openStudio, type Place, runSettings } from './studio-support';
 import { textOf } from './support';
 
@@ -215,7 +217,43 @@ test('a run starts from a PEFT adapter, kept from step 0 on; one that does not f
 async function adapterOfRun() {
   const result = await open.studio.handlers.export({ kind: 'adapter', dtype: 'F32' });
   const zip = new Uint8Array(await new Response(result.download!.stream as never).arrayBuffer());
-  const { unzip } = await import('../support/unzip');
   const [, bytes] = [...unzip(zip)].find(([name]) => name.endsWith('adapter_model.safetensors'))!;
   return [...(await readAdapter(memorySource(bytes))).values()];
 }
+
+test('a hand-over folder: rows with the very tokens, the adapters, a script and configs that name the same job', async () => {
+  const { studio } = open;
+  const { record } = (await studio.handlers.runs({})).find((run) => run.record.id === wholeId)!;
+  const { download } = await studio.handlers.handOver({ id: wholeId });
+  const files = unzip(new Uint8Array(await new Response(download!.stream as never).arrayBuffer()));
+  const text = (name: string) => new TextDecoder().decode(files.get(`stories-260k-orpo-job/${name}`));
+  const rows = text('train.jsonl')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(rows).toHaveLength(record.data.trainPairs);
+  // The oracle and the script take these four as they are; the studio's own fingerprint says that they are its pairs.
+  expect(await pairsFingerprint(pairTensors({ train: rows, eval: [] }))).toBe(record.data.fingerprint);
+  const source = shortRows(6).map(({ prompt }) => prompt);
+  for (const { prompt } of rows) expect(source.some((whole) => whole.includes(prompt.trim().slice(0, 12)))).toBe(true);
+  const job = JSON.parse(text('job.json'));
+  expect(job).toMatchObject({
+    start: 'adapter-init',
+    first_loss: whole[0].loss,
+    eval_pairs: 0,
+    hparams: record.settings.hparams,
+  });
+  for (const folder of [job.start, `adapter-step-${record.step}`]) {
+    const adapter = await readAdapter(
+      memorySource(files.get(`stories-260k-orpo-job/${folder}/adapter_model.safetensors`)!),
+    );
+    expect(adapter.get('base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight')!.shape).toEqual([4, 64]);
+    expect(JSON.parse(text(`${folder}/adapter_config.json`))).toMatchObject({ r: 4, lora_alpha: 8, peft_type: 'LORA' });
+  }
+  expect(text('axolotl.yaml')).toMatch(/^rl: "orpo"$/m);
+  expect(text('axolotl.yaml')).toMatch(/^learning_rate: 0\.001$/m);
+  expect(text('llamafactory.yaml')).toMatch(/^pref_loss: "orpo"$/m);
+  expect(JSON.parse(text('dataset_info.json')).studio_train.ranking).toBe(true);
+  expect(text('train_trl.py')).toMatch(/^class StoredTokens\(ORPOTrainer\):$/m);
+  expect(text('README.md')).toContain(`${record.step} of ${STEPS} steps`);
+});

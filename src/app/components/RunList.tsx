@@ -7,6 +7,7 @@ import { busyState, useRun } from '../store/run';
 import {
   changeRun,
   deleteRun,
+  handOver,
   MOST_SHOWN,
   openRun,
   saveRun,
@@ -144,6 +145,14 @@ function Details({ run }: { run: RunSummary }) {
           }}
         >
           Use its settings
+        </Button>
+        <Button
+          icon="arrow"
+          title="A zip with rows, adapter, a TRL script and configs for Axolotl and LLaMA-Factory"
+          disabled={!can || working}
+          onClick={() => void handOver(run)}
+        >
+          Hand over to a bigger machine
         </Button>
         <Button look="danger" icon="trash" disabled={run.live} onClick={() => void deleteRun(run)}>
           Delete

@@ -83,6 +83,21 @@ export async function saveRun(id: string, form: RunForm): Promise<void> {
   }
 }
 
+/** Downloads the job for other trainers on a bigger machine. */
+export async function handOver(run: RunSummary): Promise<void> {
+  if (isBusy() || !(await hasModel(run))) return;
+  useShelf.setState({ working: run.record.id });
+  try {
+    const { download } = await engine.request('handOver', { id: run.record.id });
+    await saveStream(download!);
+    announce(`${download!.name} is in your downloads.`);
+  } catch (cause) {
+    reportError(cause);
+  } finally {
+    useShelf.setState({ working: null });
+  }
+}
+
 /** Puts a kept run on the page, with its adapter ready for export. */
 export async function openRun(run: RunSummary): Promise<void> {
   if (isBusy() || !(await mayForgetRun('Opening another run'))) return;
