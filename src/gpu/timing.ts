@@ -43,6 +43,12 @@ export class DispatchTimes {
     this.#pending = [];
   }
 
+  destroy(): void {
+    this.#queries.destroy();
+    this.#resolved.destroy();
+    for (const { staging } of this.#batches.splice(0)) staging.destroy();
+  }
+
   /** Times since the last call, longest first. Everything must have been submitted. */
   async read(): Promise<KernelTime[]> {
     const sums = new Map<string, KernelTime>();

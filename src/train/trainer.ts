@@ -2,6 +2,7 @@
 import { packPairs } from '../data/packing';
 import { evaluatesAfter } from '../data/sampler';
 import { GpuError } from '../gpu/errors';
+import { DispatchTimes, type KernelTime } from '../gpu/timing';
 import { dropoutShare } from '../model/plan';
 import type { DropoutPass } from '../model/projection';
 import type { PairLoss, Session } from '../model/session';
@@ -19,6 +20,10 @@ const RESULT_BYTES = PAIR_RESULT.length * 4;
 export interface TrainerEvents {
   onStep?(record: StepRecord, pairs: number, tokens: number): void;
   onEval?(record: EvalRecord): void;
+  /** beta times the log-probability of chosen less that of rejected, for each pair of a step; rows of `plan.train`. */
+  onMargins?(step: number, rows: number[], margins: number[]): void;
+  /** GPU time of one step by kernel, where {@link RunOptions.profile} asked for it. */
+  onKernels?(step: number, times: KernelTime[], milliseconds: number): void;
   onActivity?(activity: string): void;
 }
 
@@ -27,6 +32,8 @@ export interface RunOptions {
   maxSteps?: number;
   /** Aborting ends the run after the step in work. */
   signal?: AbortSignal;
+  /** Asked before each step whether to time its kernels; that step is slower. The device needs `timestamp-query`. */
+  profile?(): boolean;
   /** Called after every so many steps, with no step in work; the run waits for it. */
   save?: { every: number; take(): Promise<void> };
 }
@@ -88,10 +95,13 @@ export class Trainer {
     return this.step >= steps.length;
   }
 
-  async #steps(last: number, pending: PendingStep[], { signal, save }: RunOptions): Promise<void> {
+  async #steps(last: number, pending: PendingStep[], { signal, save, profile }: RunOptions): Promise<void> {
     const { steps, evalEvery } = this.plan;
     while (this.step < last && !signal?.aborted) {
-      pending.push(await this.#dispatchStep(this.step++));
+      if (profile?.()) {
+        while (pending.length) await this.#finishStep(pending.shift()!);
+        await this.#timedStep();
+      } else pending.push(await this.#dispatchStep(this.step++));
       if (pending.length >= IN_FLIGHT) await this.#finishStep(pending.shift()!);
       if (this.plan.evaluation.length && evaluatesAfter(this.step, steps.length, evalEvery)) {
         while (pending.length) await this.#finishStep(pending.shift()!);
@@ -103,6 +113,23 @@ export class Trainer {
       }
     }
     while (pending.length) await this.#finishStep(pending.shift()!);
+  }
+
+  /** One step alone, every kernel of it timed. */
+  async #timedStep(): Promise<void> {
+    const { cmd, gpu } = this.session.model;
+    await cmd.finish();
+    const times = new DispatchTimes(gpu.device);
+    const began = performance.now();
+    cmd.times = times;
+    try {
+      await this.#finishStep(await this.#dispatchStep(this.step++));
+      const milliseconds = performance.now() - began;
+      this.events.onKernels?.(this.step, await times.read(), milliseconds);
+    } finally {
+      cmd.times = null;
+      times.destroy();
+    }
   }
 
   /** Loss and metrics over the evaluation pairs (spec 3.6). */
@@ -203,6 +230,11 @@ export class Trainer {
     this.log.push(record);
     const tokens = order.reduce((sum, { row }) => sum + train[row].shape.tokens, 0);
     this.events.onStep?.(record, order.length, tokens);
+    this.events.onMargins?.(
+      record.step,
+      order.map(({ row }) => row),
+      pairs.map(({ logpChosen, logpRejected }) => hparams.beta * (logpChosen - logpRejected)),
+    );
   }
 }
 

@@ -25,6 +25,8 @@ export class StateError extends Error {
     | 'plan-blocked'
     | 'no-device'
     | 'no-adapter'
+    | 'no-timestamps'
+    | 'no-run'
     | 'unknown-model'
     | 'unknown-kind'
     | 'in-use'

@@ -47,6 +47,14 @@ export interface StartAdapter {
   baseModel: string | null;
 }
 
+export interface ProbeResult {
+  /** Compiling and the first step. */
+  firstSeconds: number;
+  secondsPerStep: number;
+  /** Of the whole run, evaluations included. */
+  totalSeconds: number;
+}
+
 export interface RunRequests {
   /**
    * Goes on from a run's newest sound checkpoint, or from its beginning when it has none. The model must be loaded; the
@@ -59,6 +67,15 @@ export interface RunRequests {
   resume: { args: Record<string, never>; result: RunProgress };
   /** One step of a paused run. */
   singleStep: { args: Record<string, never>; result: RunProgress };
+  /**
+   * Times every kernel of the next step of the run under way; they come as the event `kernels`. Rejects with
+   * `no-timestamps` where the device cannot.
+   */
+  profileStep: { args: Record<string, never>; result: null };
+  /** The text of a training pair of the run that goes on or was last; `row` as in the event `margins`. */
+  runPair: { args: { row: number }; result: { prompt: string; chosen: string; rejected: string } };
+  /** Makes two steps of a run with these settings on the GPU, and forgets them again. */
+  probe: { args: Settings; result: ProbeResult };
   /** Newest first, those that were deleted left out. */
   runs: { args: Record<string, never>; result: RunSummary[] };
   runCurves: { args: { id: string }; result: RunCurves };
@@ -81,6 +98,9 @@ export type RunEvent =
   | { event: 'runKept'; runId: string; fingerprint: string }
   /** A run goes on: what it has behind it. `damaged` are steps of checkpoints that had changed in storage and were left out. */
   | { event: 'restored'; run: RunSummary; curves: RunCurves; damaged: number[] }
+  /** Reward margins of the pairs of a step. */
+  | { event: 'margins'; step: number; rows: number[]; margins: number[] }
+  | { event: 'kernels'; step: number; milliseconds: number; times: { name: string; dispatches: number; ms: number }[] }
   | { event: 'checkpoint'; step: number; bytes: number }
   /** A checkpoint could not be stored. The run goes on, and those before it are untouched. */
   | { event: 'checkpointFailed'; step: number; error: StudioError };

@@ -6,6 +6,7 @@
  */
 import type { ChatmlTokenSource } from '../data/chatml-model';
 import type { ChatmlSupport } from '../data/chatml-tokens';
+import type { Advice } from '../train/advice';
 import type { HParams } from '../train/hparams';
 import type { EvalRecord, StepRecord } from '../train/records';
 import type { DataPreview, DataRequests, PromptChoice, Role, Split } from './protocol-data';
@@ -132,6 +133,8 @@ export interface RunPlan {
   /** Empty when the run may start; otherwise sentences that say what to change. */
   blockers: string[];
   warnings: string[];
+  /** Settings that seldom work, and where that is known from. */
+  advice: Advice[];
 }
 
 export interface Settings {

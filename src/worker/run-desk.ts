@@ -7,6 +7,7 @@ import type { Gpu } from '../gpu/device';
 import { GpuError } from '../gpu/errors';
 import type { OpenModel } from '../model/load';
 import { RunError } from '../runs/errors';
+import { pairText } from '../runs/hand-over/rows';
 import { RunKeeper } from '../runs/keeper';
 import { pairsFingerprint, pairsOf, pairTensors } from '../runs/pairs-file';
 import { type KeptRun, RunStore } from '../runs/run-store';
@@ -17,7 +18,17 @@ import { parseHParams } from '../train/parse-hparams';
 import { planTraining, type TrainingPlan } from '../train/run-plan';
 import { StateError, studioError } from './errors';
 import { handedOver } from './hand-over';
-import type { KeptRecord, ModelLoad, ModelSummary, RunProgress, RunRequests, Settings, WorkerEvent } from './protocol';
+import { probe } from './probe';
+import type {
+  KeptRecord,
+  ModelLoad,
+  ModelSummary,
+  ProbeResult,
+  RunProgress,
+  RunRequests,
+  Settings,
+  WorkerEvent,
+} from './protocol';
 import { type FinishedRun, Run, type RunStart } from './run';
 import { RUN_LOCK, RunShelf, summaryOf } from './run-shelf';
 import { readStartAdapter, type StartingAdapter } from './start-adapter';
@@ -42,13 +53,17 @@ export interface PlannedRun {
 /** Milliseconds in which a device that failed is known to be lost. */
 const LOSS_MS = 500;
 
-type Handlers = { [K in keyof RunRequests]: (args: RunRequests[K]['args']) => Promise<RunRequests[K]['result']> };
+/** A probe needs the page's data: the studio answers that. */
+type Requests = Omit<RunRequests, 'probe'>;
+type Handlers = { [K in keyof Requests]: (args: Requests[K]['args']) => Promise<Requests[K]['result']> };
 
 export class RunDesk {
   readonly #host: RunDeskHost;
   readonly #runs: RunStore<KeptRecord>;
   #run: Run | null = null;
   #starting = false;
+  /** Of the run that goes on or was last. */
+  #plan: TrainingPlan | null = null;
   #adapter: StartingAdapter | null = null;
   /** The last run, for exports. */
   finished: FinishedRun | null = null;
@@ -77,6 +92,19 @@ export class RunDesk {
     pause: async () => this.#tell((run) => run.pause()),
     resume: async () => this.#tell((run) => run.resume()),
     singleStep: async () => this.#tell((run) => run.singleStep()),
+    profileStep: async () => {
+      if (!this.#host.model().open.gpu.device.features.has('timestamp-query')) {
+        throw new StateError('no-timestamps', 'This browser does not let pages time the GPU (timestamp-query).');
+      }
+      this.#run?.profile();
+      return null;
+    },
+    runPair: async ({ row }: { row: number }) => {
+      const pair = this.#plan?.train[row]?.pair;
+      if (!pair) throw new StateError('no-run', 'There is no such pair. Start a run first.');
+      const { prompt, chosen, rejected } = pairText(pair, this.#host.model().tokenizer);
+      return { prompt, chosen, rejected };
+    },
     loadAdapter: async ({ files }: { files: File[] }) => {
       this.#adapter = await readStartAdapter(files);
       return this.#adapter.about;
@@ -89,6 +117,11 @@ export class RunDesk {
 
   stop(): RunProgress {
     return this.#tell((run) => run.stop());
+  }
+
+  /** Times two steps of a run that is then forgotten. */
+  probe(plan: TrainingPlan): Promise<ProbeResult> {
+    return this.#alone(() => probe(this.#host.model().open, plan));
   }
 
   /** Trains a new run to its end, and keeps it. */
@@ -256,6 +289,7 @@ export class RunDesk {
     const { open } = this.#host.model();
     const run = new Run(open, start, (event) => this.#host.emit(event));
     this.#run = run;
+    this.#plan = start.plan;
     try {
       return await run.train((finished) => {
         this.finished = finished;

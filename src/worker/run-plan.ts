@@ -3,7 +3,9 @@
 import { stepsPerEpoch } from '../data/sampler';
 import type { TokenizedSet } from '../data/tokenize-set';
 import { type BufferSpec, type MemoryGroup, totalBytes } from '../gpu/memory';
+import { parameterCount } from '../model/config';
 import type { OpenModel } from '../model/load';
+import { adviceOn } from '../train/advice';
 import type { TrainingPlan } from '../train/run-plan';
 import type { MemoryItem, RunPlan } from './protocol';
 
@@ -51,6 +53,7 @@ export function describePlan(
 ): RunPlan {
   const { hparams, capacity, steps, warmup, lora } = plan;
   const { packed, padded } = countTokens(plan);
+  const perEpoch = stepsPerEpoch(plan.train.length, hparams);
   const memory = memoryItems([...model.weightMemory.specs, ...plan.buffers]);
   const blockers: string[] = [];
   const warnings: string[] = [];
@@ -77,13 +80,10 @@ export function describePlan(
   if (dropped) {
     warnings.push(`${dropped} pairs are left out: ${sets.train.problems[0]?.message ?? sets.eval.problems[0].message}`);
   }
-  if (hparams.max_steps <= 0 && hparams.num_train_epochs > 5) {
-    warnings.push('More than five epochs over preference pairs mostly memorise them.');
-  }
   return {
     totalSteps: steps.length,
     warmupSteps: warmup,
-    stepsPerEpoch: stepsPerEpoch(plan.train.length, hparams),
+    stepsPerEpoch: perEpoch,
     effectiveBatch: hparams.per_device_train_batch_size * hparams.gradient_accumulation_steps,
     trainPairs: plan.train.length,
     evalPairs: plan.evaluation.length,
@@ -96,5 +96,11 @@ export function describePlan(
     memoryBytes: memory.reduce((sum, item) => sum + item.bytes, 0),
     blockers,
     warnings,
+    advice: adviceOn(hparams, {
+      parameters: parameterCount(model.config),
+      trainPairs: plan.train.length,
+      totalSteps: steps.length,
+      stepsPerEpoch: perEpoch,
+    }),
   };
 }

@@ -51,6 +51,8 @@ export class Run {
   #spent: number;
   #since: number | null = null;
   #savedStep: number;
+  /** Whether the next step is to be timed. */
+  #profile = false;
 
   constructor(model: OpenModel, start: RunStart, emit: (event: WorkerEvent) => void) {
     this.#model = model;
@@ -88,6 +90,11 @@ export class Run {
     if (this.#state !== 'running') return;
     this.#ask('pause');
     this.#tell('pausing', 'finishing the step in work');
+  }
+
+  /** Times the kernels of the next step. */
+  profile(): void {
+    this.#profile = true;
   }
 
   /** Goes on after a pause. */
@@ -129,6 +136,14 @@ export class Run {
         this.#tell(this.#state, this.#state === 'running' ? 'training' : this.#activity);
       },
       onEval: (record) => this.#emit({ event: 'eval', record }),
+      onMargins: (step, rows, margins) => this.#emit({ event: 'margins', step, rows, margins }),
+      onKernels: (step, times, milliseconds) =>
+        this.#emit({
+          event: 'kernels',
+          step,
+          milliseconds,
+          times: times.map(({ name, dispatches, ms }) => ({ name, dispatches, ms })),
+        }),
       onActivity: (activity) => this.#tell(this.#state, activity),
     });
   }
@@ -169,7 +184,12 @@ export class Run {
       this.#since = performance.now();
       this.#abort = new AbortController();
       const maxSteps = single ? trainer.step + 1 : undefined;
-      const done = await trainer.run({ signal: this.#abort.signal, maxSteps, save });
+      const done = await trainer.run({
+        signal: this.#abort.signal,
+        maxSteps,
+        save,
+        profile: () => this.#takeProfile(),
+      });
       this.#halted();
       if (done) return true;
       if (single && this.#wish === 'step') this.#wish = 'pause';
@@ -183,6 +203,12 @@ export class Run {
     });
     this.#tell('paused', 'paused; the GPU keeps the run');
     await woken;
+  }
+
+  #takeProfile(): boolean {
+    const wanted = this.#profile;
+    this.#profile = false;
+    return wanted;
   }
 
   #ask(wish: Wish): void {

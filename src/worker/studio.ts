@@ -134,7 +134,7 @@ export class Studio {
     | keyof DataRequests
     | keyof EvaluateRequests
     | keyof ExportRequests
-    | keyof RunRequests
+    | Exclude<keyof RunRequests, 'probe'>
     | keyof StorageRequests
     | Exclude<keyof ModelRequests, 'loadModel'>
   > = {
@@ -153,6 +153,7 @@ export class Studio {
     loadModel: (args) => this.#loadModel(args),
     plan: async (settings) => (await this.#plan(settings)).described,
     train: (settings) => this.#train(settings),
+    probe: async (settings) => this.#runs.probe((await this.#plan(settings)).plan),
     stop: async () => this.#runs.stop(),
   };
 

@@ -243,6 +243,9 @@ test('a hand-over folder: rows with the very tokens, the adapters, a script and 
     eval_pairs: 0,
     hparams: record.settings.hparams,
   });
+  const { save_steps, ...others } = JSON.parse(text('hparams.json'));
+  expect(save_steps).toBeUndefined();
+  expect(record.settings.hparams).toMatchObject(others);
   for (const folder of [job.start, `adapter-step-${record.step}`]) {
     const adapter = await readAdapter(
       memorySource(files.get(`stories-260k-orpo-job/${folder}/adapter_model.safetensors`)!),
@@ -256,4 +259,29 @@ test('a hand-over folder: rows with the very tokens, the adapters, a script and 
   expect(JSON.parse(text('dataset_info.json')).studio_train.ranking).toBe(true);
   expect(text('train_trl.py')).toMatch(/^class StoredTokens\(ORPOTrainer\):$/m);
   expect(text('README.md')).toContain(`${record.step} of ${STEPS} steps`);
+});
+
+test('margins of every pair, the kernels of one step, and a probe that leaves nothing behind', async () => {
+  const { studio, events } = open;
+  const probe = await studio.handlers.probe(SETTINGS);
+  expect(probe.secondsPerStep).toBeGreaterThan(0);
+  expect(probe.totalSeconds).toBeCloseTo(STEPS * probe.secondsPerStep, 5);
+  const from = events.length;
+  onStep = ({ step }) => step === 2 && void studio.handlers.profileStep({});
+  await studio.handlers.train(SETTINGS);
+  onStep = () => {};
+  expect(steps(from)).toEqual(whole);
+  const margins = events.slice(from).filter((event) => event.event === 'margins');
+  expect(margins.map(({ step }) => step)).toEqual(whole.map(({ step }) => step));
+  for (const [i, { margins: values }] of margins.entries()) {
+    expect(values[0]).toBeCloseTo(whole[i]['rewards/margins'], 6);
+  }
+  const kernels = last('kernels');
+  expect(kernels.times.find(({ name }) => /attention/.test(name))!.ms).toBeGreaterThan(0);
+  const gpu = kernels.times.reduce((sum, { ms }) => sum + ms, 0);
+  expect(gpu).toBeLessThan(1.5 * kernels.milliseconds);
+  const pair = await studio.handlers.runPair({ row: margins[0].rows[0] });
+  expect(pair.chosen).not.toBe(pair.rejected);
+  expect(shortRows(6).some(({ prompt }) => prompt.includes(pair.prompt.trim().slice(0, 12)))).toBe(true);
+  await expect(studio.handlers.runPair({ row: 99 })).rejects.toMatchObject({ code: 'no-run' });
 });

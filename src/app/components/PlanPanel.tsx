@@ -8,6 +8,7 @@ import { useSettings } from '../store/settings';
 import { goTo } from '../store/ui';
 import { Glyph } from './icons';
 import { MemoryBar } from './MemoryBar';
+import { TimeEstimate } from './TimeEstimate';
 import { Button, Facts } from './ui';
 
 export function PlanMessages({ blockers, warnings }: Pick<RunPlan, 'blockers' | 'warnings'>) {
@@ -29,6 +30,27 @@ export function PlanMessages({ blockers, warnings }: Pick<RunPlan, 'blockers' | 
           <span>
             <span className="visually-hidden">Warning: </span>
             {text}
+          </span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** Settings that seldom work, each with where that is known from. */
+function AdviceList({ advice }: Pick<RunPlan, 'advice'>) {
+  if (advice.length === 0) return null;
+  return (
+    <ul className="plan-messages advice" aria-label="Settings that seldom work">
+      {advice.map(({ text, source }) => (
+        <li key={text} className="warn">
+          <Glyph name="info" />
+          <span>
+            <span className="visually-hidden">Warning: </span>
+            {text}{' '}
+            <a href={source.url} target="_blank" rel="noreferrer">
+              {source.title}
+            </a>
           </span>
         </li>
       ))}
@@ -92,6 +114,8 @@ export function PlanPanel() {
       {plan && (
         <div className={planning ? 'plan stale' : 'plan'}>
           <PlanMessages blockers={plan.blockers} warnings={plan.warnings} />
+          <AdviceList advice={plan.advice} />
+          <TimeEstimate />
           <Facts rows={planFacts(plan)} />
           <MemoryBar items={plan.memory} total={plan.memoryBytes} />
         </div>

@@ -1,5 +1,6 @@
 import type { ReactNode } from 'react';
 import { formatCount, formatDuration, formatRate } from '../lib/format';
+import { canNotify, setNotify, useNotify } from '../store/awake';
 import { useData } from '../store/data';
 import { useModels } from '../store/models';
 import { usePlan } from '../store/plan';
@@ -46,6 +47,24 @@ function BeforeStart() {
   return null;
 }
 
+/** A wish to be told when it is over. */
+function TellMe() {
+  const wanted = useNotify((state) => state.wanted);
+  const savedStep = useRun((state) => state.savedStep);
+  return (
+    <p className="run-line fine">
+      {savedStep !== null && <span>checkpoint of step {formatCount(savedStep)} stored</span>}
+      <span>the screen stays awake while this page is in sight</span>
+      {canNotify() && (
+        <label className="tell-me">
+          <input type="checkbox" checked={wanted} onChange={(event) => void setNotify(event.target.checked)} /> notify
+          me at the end
+        </label>
+      )}
+    </p>
+  );
+}
+
 export function RunProgressBar() {
   const { progress, startedAt, endedAt } = useRun();
   const plan = usePlan((state) => state.plan);
@@ -90,7 +109,7 @@ export function RunProgressBar() {
           <span key={String(item)}>{item}</span>
         ))}
       </p>
-      {!busy && <BeforeStart />}
+      {busy ? <TellMe /> : <BeforeStart />}
     </>
   );
 }

@@ -4,6 +4,8 @@ import { formatOffer } from '../settings/prompt';
 import { metrics, useMetricsVersion } from '../store/metrics';
 import { usePlan } from '../store/plan';
 import { busyState, useRun } from '../store/run';
+import { KernelCard } from './KernelCard';
+import { MarginCard } from './MarginCard';
 import { MemoryBar } from './MemoryBar';
 import { PlanPanel, planFacts } from './PlanPanel';
 import { Facts } from './ui';
@@ -74,7 +76,9 @@ export function RunSide() {
   return (
     <>
       {plan && <MemoryBar items={plan.memory} total={plan.memoryBytes} />}
+      <MarginCard />
       <HeldOutTable />
+      <KernelCard />
       <section aria-labelledby="run-title">
         <h2 className="side-title" id="run-title">
           {busyState(progress) ? 'This run' : 'Last run'}

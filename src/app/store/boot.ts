@@ -5,6 +5,7 @@ import { clearSpool } from '../lib/save';
 import { finishSignIn, type SignedIn } from '../lib/sign-in';
 import { setToken } from './account';
 import { announce, reportError } from './alerts';
+import { watchRunEnd } from './awake';
 import { chooseTab, lookAtRepository } from './chooser';
 import { engine } from './client';
 import { loadBuiltin, useData, watchSplit } from './data';
@@ -12,9 +13,12 @@ import { deviceLost, openDevice, useDevice } from './device';
 import { evaluationProgressed, forgetEvaluation, taskEvaluated } from './evaluation';
 import { exportProgressed, forgetExports } from './exports';
 import { useInspect, watchData } from './inspect';
+import { forgetKernels, kernelsTimed } from './kernels';
+import { pushMargins } from './margins';
 import { pushEval, pushStep } from './metrics';
 import { loadModel, refreshOffers, useModels } from './models';
 import { watchPlan } from './plan';
+import { watchProbe } from './probe';
 import { announceEval, isBusy, runProgressed, runRestored, useRun } from './run';
 import { compareWithCard } from './run-shelf';
 import { checkpointFailed, refreshRuns, tellDamaged, watchRuns } from './runs';
@@ -61,6 +65,12 @@ function listen(): void {
       case 'restored':
         runRestored(event.run, event.curves);
         tellDamaged(event.damaged, event.curves.steps.length);
+        break;
+      case 'margins':
+        pushMargins(event.step, event.rows, event.margins);
+        break;
+      case 'kernels':
+        kernelsTimed(event);
         break;
       case 'checkpoint':
         useRun.setState({ savedStep: event.step });
@@ -138,14 +148,16 @@ export function boot(): void {
   watchSplit();
   watchData();
   watchRuns();
+  watchRunEnd();
+  watchProbe();
   useModels.subscribe((now, before) => {
     if (now.model !== before.model) forgetEvaluation();
   });
   useRun.subscribe((now, before) => {
-    if (now.startedAt !== before.startedAt) {
-      forgetExports();
-      forgetEvaluation();
-    }
+    if (now.startedAt === before.startedAt) return;
+    forgetExports();
+    forgetKernels();
+    forgetEvaluation();
   });
   addEventListener('beforeunload', (event) => {
     if (isBusy()) event.preventDefault();

@@ -4,6 +4,7 @@
  */
 import { useSyncExternalStore } from 'react';
 import type { EvalRecord, StepRecord } from '../../worker/protocol';
+import { clearMargins } from './margins';
 
 const MIN_INTERVAL_MS = 200;
 /** In a long run one more step moves a curve by less than a pixel. */
@@ -54,6 +55,7 @@ export function showMetrics(steps: readonly StepRecord[], evals: readonly EvalRe
 export function clearMetrics(): void {
   metrics.steps.length = 0;
   metrics.evals.length = 0;
+  clearMargins();
   changed();
 }
 

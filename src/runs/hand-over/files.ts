@@ -4,6 +4,7 @@ import { evalSteps, saveSteps, warmupSteps } from '../../data/sampler';
 import type { TokenizedPair } from '../../data/types';
 import type { AdapterTensor } from '../../formats/peft';
 import { ADAPTER_CONFIG_FILE, ADAPTER_FILE, writeAdapter, writeAdapterConfig } from '../../formats/peft';
+import type { HParams } from '../../train/hparams';
 import type { StepRecord } from '../../train/records';
 import type { RunRecord } from '../record';
 import { ACCELERATE_YAML, axolotlYaml, datasetInfo, type JobFacts, llamaFactoryYaml, OPTIM_NAMES } from './configs';
@@ -64,7 +65,7 @@ export function* handOverFiles(input: HandOver): Generator<{ name: string; parts
       hparams,
     }),
   };
-  yield { name: 'hparams.json', parts: json(hparams) };
+  yield { name: 'hparams.json', parts: json(numericSettings(hparams)) };
   yield { name: 'train_trl.py', parts: [script] };
   yield { name: 'accelerate.yaml', parts: [ACCELERATE_YAML] };
   yield { name: 'axolotl.yaml', parts: [axolotlYaml(job)] };
@@ -74,6 +75,12 @@ export function* handOverFiles(input: HandOver): Generator<{ name: string; parts
   yield* adapterFiles(`adapter-step-${record.step}`, trained, job);
   yield { name: 'train.jsonl', parts: rows(train, input.tokenizer) };
   if (evaluation.length) yield { name: 'eval.jsonl', parts: rows(evaluation, input.tokenizer) };
+}
+
+/** Settings that the numbers of a run without dropout depend on. */
+function numericSettings(hparams: HParams): Partial<HParams> {
+  const { save_steps, save_total_limit, gradient_checkpointing, disable_dropout, lora_dropout, ...numeric } = hparams;
+  return numeric;
 }
 
 function* rows(pairs: readonly TokenizedPair[], tokenizer: HandOver['tokenizer']): Generator<string> {

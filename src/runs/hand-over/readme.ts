@@ -22,7 +22,7 @@ It was trained for ${steps} on ${data.name} (${data.trainPairs} pairs, ${data.ev
 - \`train.jsonl\`, \`eval.jsonl\`: one pair a line. \`prompt\`, \`chosen\`, \`rejected\` are text in the run's template, shortened as in the
   run; \`chosen_input_ids\` and so on are the very tokens it trained on.
 - ${start}${record.step > 0 ? `\n- \`adapter-step-${record.step}/\` is the adapter after ${record.step} steps.` : ''}
-- \`job.json\`, \`hparams.json\`: every setting, under the names of TRL, transformers and PEFT.
+- \`job.json\`: every setting, under the names of TRL, transformers and PEFT; \`hparams.json\`: those that the numbers depend on.
 - \`train_trl.py\`, \`accelerate.yaml\`: TRL + PEFT + accelerate. \`axolotl.yaml\`, \`llamafactory.yaml\` (with \`dataset_info.json\`): the
   same job for those trainers.
 

@@ -1,5 +1,5 @@
 /** Tokenised pairs as the rows that are handed over: the tokens for the TRL script, the text for everything else. */
-import type { TokenizedPair } from '../../data/types';
+import type { PreferenceRow, TokenizedPair } from '../../data/types';
 
 interface Decoder {
   decode(ids: readonly number[]): string;
@@ -7,8 +7,8 @@ interface Decoder {
   eosTokenId: number | null;
 }
 
-/** A row of train.jsonl: text without the first start and the last end token, which every trainer adds itself. */
-export function handOverRow(pair: TokenizedPair, tokenizer: Decoder): string {
+/** The text of a pair, without the first start and the last end token, which every trainer adds itself. */
+export function pairText(pair: TokenizedPair, tokenizer: Decoder): PreferenceRow {
   const side = (answer: 'chosen' | 'rejected') => {
     const ids = pair[`${answer}_input_ids`];
     const labels = pair[`${answer}_labels`];
@@ -19,10 +19,9 @@ export function handOverRow(pair: TokenizedPair, tokenizer: Decoder): string {
     return { prompt, text: tokenizer.decode(rest) };
   };
   const [chosen, rejected] = [side('chosen'), side('rejected')];
-  return `${JSON.stringify({
-    prompt: tokenizer.decode(chosen.prompt),
-    chosen: chosen.text,
-    rejected: rejected.text,
-    ...pair,
-  })}\n`;
+  return { prompt: tokenizer.decode(chosen.prompt), chosen: chosen.text, rejected: rejected.text };
 }
+
+/** A row of train.jsonl. */
+export const handOverRow = (pair: TokenizedPair, tokenizer: Decoder): string =>
+  `${JSON.stringify({ ...pairText(pair, tokenizer), ...pair })}\n`;
