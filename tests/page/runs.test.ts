@@ -82,6 +82,55 @@ afterAll(async () => {
   await site?.close();
 });
 
+describe('before and during a run', () => {
+  it('tells how long it will take, and what seldom works, with its source', { timeout: RUN_MS }, async () => {
+    const { page } = studio;
+    await studio.settings({ beta: 2 });
+    const plan = page.getByRole('complementary', { name: 'Plan of the run' });
+    await plan.getByRole('link', { name: /ORPO recipe/ }).waitFor();
+    await plan.getByRole('button', { name: 'Measure with two steps' }).click();
+    await plan.getByText(/^About \d+:\d\d, .* a step\./).waitFor({ timeout: RUN_MS });
+    expect(await axe()).toEqual([]);
+    await shot('before');
+    await studio.settings({ beta: 0.1, max_steps: 400 });
+    await plan.getByText(/^400 \(/).waitFor();
+  });
+
+  it('pauses, makes one step, shows margins and the time of kernels, and stops with all of it kept', {
+    timeout: RUN_MS,
+  }, async () => {
+    const { page } = studio;
+    await studio.start();
+    await page.getByRole('dialog').getByRole('button', { name: 'Discard it' }).click();
+    await expect.poll(() => studio.progress, { timeout: RUN_MS, interval: 20 }).toMatch(/^[3-9] \/ 400 steps/);
+    expect(await page.title()).toMatch(/^\d+ % · Train/);
+    await page.getByRole('button', { name: 'Time one step' }).click();
+    await page.getByText(/^Step \d+: .* on the GPU/).waitFor();
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await page.locator('main h1').getByText('Paused').waitFor();
+    const at = async () => Number(/^(\d+) /.exec((await studio.progress)!)![1]);
+    const paused = await at();
+    await page.getByText(`checkpoint of step ${paused} stored`).waitFor();
+    await page.getByRole('button', { name: 'One step' }).click();
+    await expect.poll(at).toBe(paused + 1);
+    await page.locator('main h1').getByText('Paused').waitFor();
+    await page.getByRole('heading', { name: /^Margins of \d+ pairs$/ }).waitFor();
+    await page.getByText('The pairs it prefers least').click();
+    const worst = page.locator('.worst li details').first();
+    await worst.locator('summary').click();
+    await worst.getByText('Rejected', { exact: true }).waitFor();
+    expect(await axe()).toEqual([]);
+    await shot('paused');
+    await page.getByRole('button', { name: 'Stop and keep' }).click();
+    expect(await studio.ended()).toBe('Stopped');
+    await studio.settings(SETTINGS);
+    await page
+      .getByRole('complementary', { name: 'Plan of the run' })
+      .getByText(/^12 \(/)
+      .waitFor();
+  });
+});
+
 const blows = KILLS.flatMap((kill, k) =>
   randomPermutation(STEPS - 2, 11 + k)
     .slice(0, PER_KIND)
@@ -120,4 +169,87 @@ describe('a run that is cut off', () => {
       expect(await log()).toBe(whole);
     },
   );
+});
+
+describe('the list of runs', () => {
+  const list = () => studio.page.getByRole('list', { name: 'Kept runs' });
+  const first = () => list().locator(':scope > li').first();
+
+  it('draws several over one another, and says what differs', async () => {
+    const { page } = studio;
+    await page
+      .getByRole('navigation', { name: 'Steps' })
+      .getByRole('button', { name: /^Runs ?,/ })
+      .click();
+    expect(await list().locator(':scope > li').count()).toBeGreaterThanOrEqual(4);
+    // The newest is drawn of itself.
+    await expect.poll(() => page.locator('svg.overlay-svg g[data-run]').count()).toBe(4);
+    await list().getByRole('checkbox').nth(3).check();
+    await expect.poll(() => page.locator('svg.overlay-svg g[data-run]').count()).toBe(8);
+    await page.getByRole('heading', { name: 'What differs' }).waitFor();
+    await first()
+      .getByRole('button', { name: /^More about/ })
+      .click();
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme });
+      await page.waitForFunction(() => document.getAnimations().every((a) => a.playState !== 'running'));
+      expect(await axe()).toEqual([]);
+    }
+    await page.emulateMedia({ colorScheme: 'light' });
+    await page.setViewportSize({ width: 1024, height: 720 });
+    const { width } = await page.evaluate(() => ({
+      width: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    }));
+    expect(width, 'pixels beyond 1024').toBe(0);
+    await page.setViewportSize({ width: 1440, height: 900 });
+    await shot('runs');
+  });
+
+  it('takes a name and notes, deletes and brings back', async () => {
+    const { page } = studio;
+    await first()
+      .getByRole('button', { name: /^Rename/ })
+      .click();
+    await first().getByLabel('Name of the run').fill('The first');
+    await page.keyboard.press('Enter');
+    await first().getByText('The first', { exact: true }).waitFor();
+    await first().getByLabel('Notes').fill('with short rows');
+    await first().getByLabel('Notes').blur();
+    await first()
+      .getByText(/ · with short rows$/)
+      .waitFor();
+    const count = await list().locator(':scope > li').count();
+    await first().getByRole('button', { name: 'Delete' }).click();
+    await expect.poll(() => list().locator(':scope > li').count()).toBe(count - 1);
+    await page.getByRole('button', { name: 'Undo' }).click();
+    await expect.poll(() => list().locator(':scope > li').count()).toBe(count);
+    await first().getByText('The first', { exact: true }).waitFor();
+  });
+
+  it('gives files that other tools read, pictures, and takes a card and a checkpoint back', {
+    timeout: RUN_MS,
+  }, async () => {
+    const { page } = studio;
+    if (!(await first().getByLabel('Notes').isVisible()))
+      await first()
+        .getByRole('button', { name: /^More about/ })
+        .click();
+    const state = JSON.parse(text((await studio.download('Save The first as trainer_state.json')).bytes));
+    expect(state).toMatchObject({ global_step: STEPS, max_steps: STEPS });
+    expect((await studio.download('Save The first as TensorBoard')).name).toMatch(/tfevents/);
+    const svg = await studio.download('SVG');
+    expect(text(svg.bytes)).toMatch(/^<svg [^>]*xmlns="http:\/\/www.w3.org\/2000\/svg"/);
+    expect(text(svg.bytes)).not.toContain('var(--');
+    const png = await studio.download('PNG');
+    expect([...png.bytes.subarray(1, 4)]).toEqual([0x50, 0x4e, 0x47]);
+    const card = await studio.download('Save The first as Run card');
+    const file = await studio.download('Save The first as Checkpoint');
+    const count = await list().locator(':scope > li').count();
+    await studio.drop('run.safetensors', file.bytes);
+    await expect.poll(() => list().locator(':scope > li').count()).toBe(count + 1);
+    await studio.settings({ max_steps: 7 });
+    await studio.drop('first.run.json', card.bytes);
+    await page.getByText(/^The settings of “The first” are taken over\./).waitFor();
+    expect(await page.getByLabel(/\bmax_steps$/).inputValue()).toBe(String(STEPS));
+  });
 });

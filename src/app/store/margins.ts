@@ -21,7 +21,7 @@ function changed(): void {
 }
 
 export function pushMargins(step: number, rows: readonly number[], values: readonly number[]): void {
-  rows.forEach((row, i) => margins.set(row, { margin: values[i], step }));
+  for (const [i, row] of rows.entries()) margins.set(row, { margin: values[i], step });
   changed();
 }
 
