@@ -24,7 +24,7 @@ export function KernelCard() {
     <section aria-labelledby="kernels-title">
       <div className="spread">
         <h2 className="side-title" id="kernels-title">
-          GPU time by operation
+          GPU time
         </h2>
         {busy && (
           <Button

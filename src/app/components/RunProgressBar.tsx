@@ -52,7 +52,7 @@ function TellMe() {
   const wanted = useNotify((state) => state.wanted);
   const savedStep = useRun((state) => state.savedStep);
   return (
-    <p className="run-line fine">
+    <p className="run-tell fine">
       {savedStep !== null && <span>checkpoint of step {formatCount(savedStep)} stored</span>}
       <span>the screen stays awake while this page is in sight</span>
       {canNotify() && (

@@ -62,10 +62,12 @@ export async function mayForgetRun(what: string): Promise<boolean> {
     notice('run-busy', `${what} has to wait: a run is under way. Stop it first, or let it finish.`);
     return false;
   }
-  if (!hasAdapter(run) || run.exported) return true;
+  // One whose last step is in storage can be opened again from the list of runs.
+  const isKept = run.id !== null && run.savedStep === run.progress?.step;
+  if (!hasAdapter(run) || run.exported || isKept) return true;
   return askConfirm({
     title: 'Give up the trained adapter?',
-    text: `${what} discards the adapter of the last run, which was not exported yet.`,
+    text: `${what} discards the adapter of the last run, which is neither exported nor kept in this browser.`,
     confirm: 'Discard it',
     cancel: 'Keep it',
   });
