@@ -113,7 +113,7 @@ describe('before and during a run', () => {
     const at = async () => Number(/^(\d+) /.exec((await studio.progress)!)![1]);
     const paused = await at();
     await page.getByText(`checkpoint of step ${paused} stored`).waitFor();
-    await page.getByRole('button', { name: 'One step' }).click();
+    await page.getByRole('button', { name: 'One step', exact: true }).click();
     await expect.poll(at).toBe(paused + 1);
     await page.locator('main h1').getByText('Paused').waitFor();
     await page.getByRole('heading', { name: /^Margins of \d+ pairs$/ }).waitFor();
