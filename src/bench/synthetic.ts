@@ -4,32 +4,14 @@ import { Commands } from '../gpu/commands';
 import type { Gpu } from '../gpu/device';
 import { Memory } from '../gpu/memory';
 import type { LlamaConfig } from '../model/config';
+import { KNOWN_CONFIGS } from '../model/known-configs';
 import { NF4_TABLE, partRows, scaleWords, type WeightTable, weightSpecs, weightTables } from '../model/plan';
 import type { LoadedModel } from '../model/session';
 import { Weights } from '../model/weights';
 import type { Weight, WeightFormat } from '../ops/weight';
 
-/** Llama-3.2-1B's config.json, as far as the engine reads it. */
-export const LLAMA_1B: LlamaConfig = {
-  vocabSize: 128256,
-  hiddenSize: 2048,
-  intermediateSize: 8192,
-  layers: 16,
-  heads: 32,
-  kvHeads: 8,
-  headDim: 64,
-  maxPositions: 131072,
-  rmsNormEps: 1e-5,
-  tieWordEmbeddings: true,
-  rope: {
-    theta: 500000,
-    type: 'llama3',
-    factor: 32,
-    lowFreqFactor: 1,
-    highFreqFactor: 4,
-    originalMaxPositions: 8192,
-  },
-};
+/** Llama-3.2-1B's shape. */
+export const LLAMA_1B: LlamaConfig = KNOWN_CONFIGS.find(({ id }) => id === 'llama-3.2-1b')!.config;
 
 /** A source of pseudo-random bits, 1 MiB at a time. */
 class Bits {

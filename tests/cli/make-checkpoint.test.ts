@@ -1,6 +1,7 @@
 /** Checkpoints of random weights: the sizes of published ones, the same bytes from the same seed, and one step of training. */
 import { describe, expect, test } from 'vitest';
 import { knownConfig } from '../../src/cli/checkpoint/configs';
+import { normalQuantile } from '../../src/cli/checkpoint/random';
 import { type CheckpointFormat, randomTensors } from '../../src/cli/checkpoint/tensors';
 import { writeCheckpoint } from '../../src/cli/checkpoint/write';
 import { folderFiles } from '../../src/cli/node-files';
@@ -133,6 +134,12 @@ describe.each(['bf16', 'bnb-4bit'] as const)('%s', (format) => {
       model.weightMemory.destroy();
     });
   });
+});
+
+test('normal quantiles, from tail to tail', () => {
+  const known = { 0.5: 0, 0.975: 1.959963984540054, 0.9: 1.2815515655446004, 0.001: -3.090232306167813 };
+  for (const [p, x] of Object.entries(known)) expect(normalQuantile(Number(p))).toBeCloseTo(x, 7);
+  expect(normalQuantile(0.5 / 65536)).toBeCloseTo(-normalQuantile(1 - 0.5 / 65536), 9);
 });
 
 test('a tokenizer with more ids than the model has rows is refused, and nothing is left', async () => {
