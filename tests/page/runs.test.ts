@@ -197,10 +197,9 @@ describe('the list of runs', () => {
     }
     await page.emulateMedia({ colorScheme: 'light' });
     await page.setViewportSize({ width: 1024, height: 720 });
-    const { width } = await page.evaluate(() => ({
-      width: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-    }));
-    expect(width, 'pixels beyond 1024').toBe(0);
+    const beyond = () =>
+      page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    await expect.poll(beyond, { message: 'pixels beyond 1024' }).toBe(0);
     await page.setViewportSize({ width: 1440, height: 900 });
     await shot('runs');
   });
