@@ -2,7 +2,7 @@
  * npm run -s bench [-- --quick] [--only SECTION[,SECTION…]] [--model DIR [--quantize]] [--out FILE]
  * Measures this machine through Dawn, section by section: `ceiling` (a large copy), `products` (matrix products in every
  * weight format and both directions), `step` (whole ORPO steps of a random Llama-3.2-1B-shaped model with NF4 weights),
- * `tokenise` (rows to token ids), `load` (the model of --model from disk to the GPU, with --quantize as NF4, and its first
+ * `tokenise` (rows to token ids), `eval` (multiple choice in shared packs and one by one), `generate` (tokens a second), `load` (the model of --model from disk to the GPU, with --quantize as NF4, and its first
  * steps). Prints tables, and writes JSON with --out.
  */
 import { existsSync } from 'node:fs';
@@ -12,6 +12,8 @@ import { parseArgs } from 'node:util';
 import { Bench, type Measurement } from '../bench/harness';
 import type { BenchRun, Section } from '../bench/section';
 import { ceiling } from '../bench/sections/ceiling';
+import { evaluation } from '../bench/sections/eval';
+import { generation } from '../bench/sections/generate';
 import { load } from '../bench/sections/load';
 import { products } from '../bench/sections/products';
 import { race } from '../bench/sections/race';
@@ -23,7 +25,16 @@ import { dawn } from './dawn';
 import { folderFiles } from './node-files';
 import { projectRoot } from './paths';
 
-const SECTIONS: Record<string, Section> = { ceiling, products, step, tokenise, race, load };
+const SECTIONS: Record<string, Section> = {
+  ceiling,
+  products,
+  step,
+  tokenise,
+  race,
+  load,
+  eval: evaluation,
+  generate: generation,
+};
 
 const { values } = parseArgs({
   options: {

@@ -67,7 +67,8 @@ export function cautions(items: number, flips: number | null, interval: readonly
     );
   }
   if (flips !== null && flips < FEWEST_FLIPS) {
-    out.push(`Only ${flips} items flipped; fewer than ${FEWEST_FLIPS} cannot show a difference at the 5 % level.`);
+    const flipped = flips === 0 ? 'No item' : flips === 1 ? 'Only 1 item' : `Only ${flips} items`;
+    out.push(`${flipped} flipped; fewer than ${FEWEST_FLIPS} cannot show a difference at the 5 % level.`);
   } else if (interval[0] <= 0 && interval[1] >= 0) {
     const reach = Math.max(-interval[0], interval[1]);
     out.push(
