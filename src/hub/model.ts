@@ -72,18 +72,22 @@ async function fetchModel(store: ModelStore, model: RemoteModel, options: FetchM
   await checkRoom(store, record);
   const meter = new ProgressMeter(record.files, options.onProgress);
   const network = { ...options, ...model.network };
-  for (const file of record.files) {
-    if (file.complete) {
-      meter.start(file);
-      meter.found(file.size);
-      continue;
+  try {
+    for (const file of record.files) {
+      if (file.complete) {
+        meter.start(file);
+        meter.found(file.size);
+        continue;
+      }
+      const url = model.address(file.name, record.about);
+      await fetchFile({ store, modelId: record.id, file, url, meter, network });
+      file.complete = true;
+      await store.putRecord(record);
     }
-    const url = model.address(file.name, record.about);
-    await fetchFile({ store, modelId: record.id, file, url, meter, network });
-    file.complete = true;
-    await store.putRecord(record);
+    meter.finish();
+  } finally {
+    meter.stop();
   }
-  meter.finish();
   return { record, fromStorage: false };
 }
 

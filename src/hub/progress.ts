@@ -18,7 +18,10 @@ export interface FetchProgress {
 const WINDOW_MS = 5000;
 const REPORT_MS = 100;
 
-/** Turns counts of bytes into reports: at most ten a second, with the rate of the last five seconds. */
+/**
+ * Turns counts of bytes into reports: at most ten a second, with the rate of the last five seconds. What is held back is
+ * told a little later, so that a transfer that stalls shows how far it came.
+ */
 export class ProgressMeter {
   readonly #report: (progress: FetchProgress) => void;
   readonly #totalBytes: number;
@@ -28,6 +31,7 @@ export class ProgressMeter {
   #bytes = 0;
   #received = 0;
   #lastReport = Number.NEGATIVE_INFINITY;
+  #later: ReturnType<typeof setTimeout> | undefined;
 
   constructor(files: readonly { size: number }[], report: (progress: FetchProgress) => void = () => {}) {
     this.#totalBytes = files.reduce((sum, { size }) => sum + size, 0);
@@ -37,6 +41,7 @@ export class ProgressMeter {
 
   /** The bytes that follow are this file's. */
   start({ name, size }: { name: string; size: number }): void {
+    clearTimeout(this.#later);
     this.#file = { name, size, bytes: 0, number: this.#file.number + 1 };
   }
 
@@ -73,6 +78,11 @@ export class ProgressMeter {
     this.#tell('verifying', this.#file.bytes);
   }
 
+  /** No report comes after this. */
+  stop(): void {
+    clearTimeout(this.#later);
+  }
+
   #count(bytes: number): void {
     this.#bytes += bytes;
     this.#file.bytes += bytes;
@@ -80,7 +90,12 @@ export class ProgressMeter {
 
   #tell(phase: FetchProgress['phase'], fileBytes: number): void {
     const now = performance.now();
-    if (now - this.#lastReport < REPORT_MS) return;
+    clearTimeout(this.#later);
+    const early = this.#lastReport + REPORT_MS - now;
+    if (early > 0) {
+      this.#later = setTimeout(() => this.#tell(phase, fileBytes), early);
+      return;
+    }
     this.#lastReport = now;
     this.#samples.push({ at: now, bytes: this.#received });
     while (this.#samples.length > 2 && now - this.#samples[0].at > WINDOW_MS) this.#samples.shift();

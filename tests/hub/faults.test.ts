@@ -122,6 +122,19 @@ describe('a connection that breaks', () => {
   });
 });
 
+it('a transfer that stalls shows how far it came', async () => {
+  hub.faults.add({ where: 'cdn' }, { stallAfter: 1_000_000 });
+  const closing = new AbortController();
+  let told = 0;
+  const onProgress: FetchModelOptions['onProgress'] = ({ file, fileBytes }) => {
+    if (file === WEIGHTS) told = fileBytes;
+  };
+  const loading = failed(fetchModel('small', { signal: closing.signal, onProgress }));
+  await expect.poll(() => told, { timeout: 20_000 }).toBe(1_000_000);
+  closing.abort(new Error('closed'));
+  await loading;
+});
+
 describe('a tab that is closed at 30 %', () => {
   it('goes on in the next visit with what is missing', async () => {
     const closing = new AbortController();
