@@ -110,7 +110,6 @@ describe('a repository of the Hub', () => {
     await found('gated-stories')
       .getByRole('button', { name: /^Download/ })
       .click();
-    await studio.page.getByRole('dialog').getByRole('button').last().click(); // the run of before is given up
     await inUse('gated-stories');
     const kept = () => studio.page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }));
     expect(await kept()).not.toContain('hf_right');
@@ -162,7 +161,6 @@ describe('a folder on disk', () => {
     await source('Folder');
     await button('Choose a folder').click();
     await found('mine').getByRole('button', { name: 'Load', exact: true }).click();
-    await studio.page.getByRole('dialog').getByRole('button').last().click();
     await inUse('mine');
     await studio.page.evaluate(async () => {
       const root = await navigator.storage.getDirectory();
