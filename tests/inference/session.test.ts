@@ -166,8 +166,8 @@ describe.each(cases)('%s', (_name, tied, dora, profile) => {
 test('a pass beyond the capacity is refused', async () => {
   const open = await openModel(randomModel(rng, SHAPE));
   const group = branchGroup([{ ids: tokens(9), scoredFrom: 2 }], 16);
-  const session = await InferenceSession.create(open, { ...capacityOf([group]), tokens: 8 });
-  await expect(session.score(packBranches([group], 16))).rejects.toThrow('a pass of 9 tokens exceeds the planned 8');
+  const session = await InferenceSession.create(open, { ...capacityOf([group]), tokens: 7 });
+  await expect(session.score(packBranches([group], 16))).rejects.toThrow('a pass of 8 tokens exceeds the planned 7');
   session.destroy();
   expect(() => branchGroup([{ ids: tokens(3), scoredFrom: 0 }], 16)).toThrow(RangeError);
 });
