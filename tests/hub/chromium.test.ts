@@ -70,6 +70,8 @@ describe('in Chromium', () => {
     hub.faults.add({ where: 'cdn', times: 2 }, { stallAfter: 6e6 });
     await start('hf_right');
     await page.waitForFunction(() => fetching.heard.share > 0.3, null, { timeout: 100_000 });
+    // Both connections have stalled by now; a chunk that has come whole may still be on its way into storage.
+    await page.waitForTimeout(2_000);
     const context = page.context();
     await page.close({ runBeforeUnload: false });
     hub.log.length = 0;
