@@ -1,18 +1,17 @@
-/** The data step of the built page in Chromium: formats, columns, prompt formats, checks, tokens, and a large file. */
-import { mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+/** The data step of the built page in Chromium: formats, columns, prompt formats, checks, tokens. */
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import AxeBuilder from '@axe-core/playwright';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { fixture, repositoryPath } from '../support/files';
+import { fixture } from '../support/files';
 import { type Site, serveSite } from '../support/site';
-import { launch, quiet, type TestBrowser, visit, type Watched } from './support/browser';
+import { launch, quiet, type TestBrowser, type Watched } from './support/browser';
+import { DataStep } from './support/data-step';
 import { inOrder } from './support/in-order';
 import { jsonl, shortRows } from './support/rows';
-import { StudioPage } from './support/studio';
-import { longTasks } from './support/tasks';
+import type { StudioPage } from './support/studio';
 
 /** Set to keep pictures of the token view and the histogram. */
 const PICTURES = process.env.STUDIO_PICTURES;
@@ -21,6 +20,7 @@ let site: Site;
 let browser: TestBrowser;
 let visited: Watched;
 let studio: StudioPage;
+let step: DataStep;
 
 beforeAll(async () => {
   site = await serveSite();
@@ -31,17 +31,14 @@ afterAll(async () => {
   await site?.close();
 });
 
-const region = (name: string) => studio.page.getByRole('region', { name });
-const pairPanel = () => studio.page.getByRole('article', { name: /^Pair \d+$/ });
-const list = () => studio.page.getByRole('listbox', { name: 'Pairs' });
-const side = (title: 'Chosen' | 'Rejected') => pairPanel().getByRole('group', { name: title });
+const region = (name: string) => step.region(name);
+const pairPanel = () => step.pairPanel();
+const list = () => step.list();
+const side = (title: 'Chosen' | 'Rejected') => step.side(title);
 
 async function openData(url: string, colorScheme: 'light' | 'dark' = 'light'): Promise<void> {
-  visited = await visit(browser, url, { colorScheme });
-  studio = new StudioPage(visited.page);
-  studio.page.setDefaultTimeout(25_000);
-  await studio.modelLoaded();
-  await studio.goTo('Data');
+  step = await DataStep.open(browser, url, colorScheme);
+  ({ visited, studio } = step);
 }
 
 /** Sets the two lengths on the settings step, and comes back. */
@@ -50,12 +47,6 @@ async function limit(maxLength: number, maxPromptLength: number): Promise<void> 
   await studio.setNumber('max_length', maxLength);
   await studio.setNumber('max_prompt_length', maxPromptLength);
   await studio.goTo('Data');
-}
-
-/** Waits until the rows were looked through and tokenised. */
-async function inspected(): Promise<void> {
-  await region('Lengths').getByRole('figure').waitFor({ timeout: 60_000 });
-  await region('Checks').getByText('looking through the rows').waitFor({ state: 'detached' });
 }
 
 async function picture(name: string): Promise<void> {
@@ -69,22 +60,6 @@ async function picture(name: string): Promise<void> {
 async function violations(page: Page): Promise<string[]> {
   const { violations: found } = await new AxeBuilder({ page }).analyze();
   return found.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 160)).join(' | ')}`);
-}
-
-/** Memory of the largest process that draws a page, with its worker: where the system tells. */
-async function residentMegabytes(): Promise<number | null> {
-  const session = await browser.browser.newBrowserCDPSession();
-  const { processInfo } = await session.send('SystemInfo.getProcessInfo');
-  await session.detach();
-  const sizes = await Promise.all(
-    processInfo
-      .filter(({ type }) => type === 'renderer')
-      .map(async ({ id }) => {
-        const status = await readFile(`/proc/${id}/status`, 'utf8').catch(() => '');
-        return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1000);
-      }),
-  );
-  return Math.max(0, ...sizes) || null;
 }
 
 const zh = async () => gunzipSync(await fixture('tests/fixtures/data/preference/string_triples_zh.jsonl.gz'));
@@ -293,7 +268,7 @@ describe.each(['light', 'dark'] as const)('in the %s theme', (theme) => {
     await studio.dataRead('scripts.jsonl', 304);
     await studio.holdOut(0);
     await limit(110, 50);
-    await inspected();
+    await step.inspected();
     await region('Lengths').getByRole('button', { name: 'Show pairs that are cut' }).click();
     await expect.poll(() => side('Chosen').locator('.t-cut').count()).toBeGreaterThan(0);
     expect(await violations(studio.page)).toEqual([]);
@@ -306,97 +281,5 @@ describe.each(['light', 'dark'] as const)('in the %s theme', (theme) => {
     await expect.poll(() => side('Chosen').textContent()).toContain('Ω');
     await picture(`emoji-${theme}`);
     expect(quiet(visited, { ...browser, outside: [] })).toEqual([]);
-  });
-});
-
-describe('a hundred thousand rows', () => {
-  const ROWS = 100_000;
-  let folder: string;
-
-  beforeAll(async () => {
-    const text = await readFile(repositoryPath('public/data/story-dialogue.jsonl'), 'utf8');
-    const real = text
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line));
-    folder = await mkdtemp(join(tmpdir(), 'orpo-large-'));
-    const file = await open(join(folder, 'large.jsonl'), 'w');
-    for (let i = 0; i < ROWS; ) {
-      let piece = '';
-      for (const end = Math.min(ROWS, i + 2000); i < end; i++) {
-        const row = real[i % real.length];
-        piece += `${JSON.stringify({ ...row, request: `${i + 1}. ${row.request}` })}\n`;
-      }
-      await file.write(piece);
-    }
-    await file.close();
-    await openData(site.url);
-    await inspected();
-  });
-  afterAll(async () => {
-    await visited?.context.close();
-    await rm(folder, { recursive: true, force: true });
-  });
-
-  // A shared processor runs slower at times, which only repetition tells from a page that does too much.
-  it('show their beginning within two seconds and never hold the page up', { timeout: 240_000, retry: 2 }, async () => {
-    const { page } = studio;
-    await page.evaluate(() => {
-      const seen: { dropped: number; preview: number; done: number } = {
-        dropped: 0,
-        preview: 0,
-        done: 0,
-      };
-      Object.assign(window, { seen });
-      addEventListener('drop', () => {
-        seen.dropped = performance.now();
-      });
-      new MutationObserver(() => {
-        if (!seen.preview && document.querySelector('[aria-label="First pairs"]')) seen.preview = performance.now();
-        if (seen.done) return;
-        const card = document.querySelector('[aria-label="Training file"] .big-name + p');
-        if (card?.textContent.includes('100,000 usable')) seen.done = performance.now();
-      }).observe(document.body, { subtree: true, childList: true, characterData: true });
-    });
-    await browser.browser.startTracing(page, { categories: ['disabled-by-default-devtools.timeline'] });
-    await studio.dropPath(join(folder, 'large.jsonl'));
-    await expect.poll(() => region('Training file').textContent(), { timeout: 120_000 }).toContain('100,000 usable');
-
-    // The list while the rows are looked through: to its end, through its middle, and back.
-    await list().focus();
-    await list().press('End');
-    await expect.poll(() => pairPanel().getAttribute('aria-label')).toBe('Pair 90000');
-    await list().press('Home');
-    for (let i = 0; i < 30; i++) {
-      await list().evaluate((element) => element.scrollBy(0, 90_000));
-      await page.waitForTimeout(30);
-    }
-    expect(await list().getByRole('option').count()).toBeLessThan(40);
-    await page.getByLabel('Search the pairs').fill('77777. ');
-    await expect.poll(() => list().getByRole('option').count(), { timeout: 60_000 }).toBe(1);
-    await page.getByLabel('Search the pairs').fill('');
-
-    // Tokenising takes long here; it says how far it is, and can be cancelled.
-    await region('Lengths')
-      .getByText(/^Tokenising [\d,]+ of 100,000 pairs$/)
-      .waitFor({ timeout: 120_000 });
-    await region('Lengths').getByRole('button', { name: 'Cancel' }).click();
-    await region('Lengths').getByRole('button', { name: 'Count again' }).waitFor();
-
-    const tasks = longTasks(await browser.browser.stopTracing());
-    const seen = await page.evaluate(
-      () => (window as unknown as { seen: { dropped: number; preview: number; done: number } }).seen,
-    );
-    const used = () => (performance as unknown as { memory: { usedJSHeapSize: number } }).memory.usedJSHeapSize;
-    const heap = await page.evaluate(used);
-    const resident = await residentMegabytes();
-    console.log(
-      `100,000 rows: preview after ${Math.round(seen.preview - seen.dropped)} ms, read in ${Math.round(seen.done - seen.dropped)} ms, ${tasks.length} tasks above 50 ms by the clock, the longest work ${Math.max(0, ...tasks.map(({ work }) => work))} ms, heap of the page ${Math.round(heap / 1e6)} MB, all of its process ${resident} MB`,
-    );
-    expect(seen.preview - seen.dropped).toBeLessThan(2000);
-    // Where other programs crowd the machine, a task may take longer by the clock than it works: its work counts.
-    expect(tasks.filter(({ work }) => work > 50)).toEqual([]);
-    expect(heap).toBeLessThan(60e6);
-    if (resident !== null) expect(resident).toBeLessThan(1500);
   });
 });
