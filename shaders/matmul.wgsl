@@ -16,6 +16,7 @@
 //#include raw_weight
 
 //#include product_tile
+//#include product_stage
 
 // What a thread holds of the next tile.
 struct Next {

@@ -18,7 +18,7 @@ struct Tile {
 @group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
 @group(0) @binding(2) var<storage, read> tiles: array<Tile>;
 
-//#include accumulate
+//#include product_tile
 
 const MASKED = -1e30;
 const WIDE = HEAD_DIM / 4u;

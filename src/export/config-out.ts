@@ -1,21 +1,8 @@
+import { NF4_CONFIG } from '../formats/bnb-nf4';
 import { editObject, members } from '../formats/json-text';
 import type { OutputDtype } from './weights';
 
 const TORCH_DTYPE = { F32: 'float32', BF16: 'bfloat16', F16: 'float16' } as const;
-
-/** bitsandbytes' description of an NF4 checkpoint with double quantisation. */
-const NF4_CONFIG = {
-  _load_in_4bit: true,
-  _load_in_8bit: false,
-  bnb_4bit_compute_dtype: 'bfloat16',
-  bnb_4bit_quant_storage: 'uint8',
-  bnb_4bit_quant_type: 'nf4',
-  bnb_4bit_use_double_quant: true,
-  load_in_4bit: true,
-  load_in_8bit: false,
-  llm_int8_skip_modules: ['lm_head'],
-  quant_method: 'bitsandbytes',
-} as const;
 
 /**
  * config.json of a merged model: the source's text without its quantisation and with the dtype of the new weights, under

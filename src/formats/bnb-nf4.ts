@@ -14,6 +14,20 @@ import { asFloat32Array } from './float';
 import { dequantizeAbsmax, dequantizeNf4, type NestedAbsmax, NF4_CODE, type Nf4Quantized } from './nf4-codec';
 import type { Dtype } from './safetensors';
 
+/** What config.json of an NF4 checkpoint with double quantisation says under `quantization_config`. */
+export const NF4_CONFIG = {
+  _load_in_4bit: true,
+  _load_in_8bit: false,
+  bnb_4bit_compute_dtype: 'bfloat16',
+  bnb_4bit_quant_storage: 'uint8',
+  bnb_4bit_quant_type: 'nf4',
+  bnb_4bit_use_double_quant: true,
+  load_in_4bit: true,
+  load_in_8bit: false,
+  llm_int8_skip_modules: ['lm_head'],
+  quant_method: 'bitsandbytes',
+} as const;
+
 const NF4_STATE = '.quant_state.bitsandbytes__nf4';
 /** Suffixes of everything that belongs to a quantised weight beside the weight itself. */
 const COMPANIONS = ['.absmax', '.quant_map', '.nested_absmax', '.nested_quant_map', NF4_STATE] as const;

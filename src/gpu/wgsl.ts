@@ -6,21 +6,21 @@
  *
  * plus constants, which become `const NAME = VALUE;` lines at the top.
  */
-import accumulate from '../../shaders/lib/accumulate.wgsl?raw';
 import attentionGradient from '../../shaders/lib/attention_gradient.wgsl?raw';
 import attentionTile from '../../shaders/lib/attention_tile.wgsl?raw';
 import log1p from '../../shaders/lib/log1p.wgsl?raw';
 import product from '../../shaders/lib/product.wgsl?raw';
+import productStage from '../../shaders/lib/product_stage.wgsl?raw';
 import productTile from '../../shaders/lib/product_tile.wgsl?raw';
 import rawWeight from '../../shaders/lib/raw_weight.wgsl?raw';
 import reduce from '../../shaders/lib/reduce.wgsl?raw';
 import weight from '../../shaders/lib/weight.wgsl?raw';
 
 const INCLUDES: Record<string, string> = {
-  accumulate,
   attention_gradient: attentionGradient,
   attention_tile: attentionTile,
   product,
+  product_stage: productStage,
   product_tile: productTile,
   log1p,
   raw_weight: rawWeight,

@@ -41,6 +41,7 @@ function constants(profile: KernelProfile, kind: Kind, headDim: number): Record<
     TM: tm,
     TN: 4,
     STAGES: 1,
+    UNROLL: 8,
     LANES_X: Math.min(8, tile / 4),
     LANES_Y: Math.min(4, tile / tm),
   };
@@ -63,8 +64,8 @@ const kernel = (profile: KernelProfile, kind: Kind, headDim: number): KernelSpec
     : {
         name: `attention ${kind}`,
         source: SOURCES[kind],
-        // Which side of the score block the outputs' gradient is on.
-        flags: kind === 'BACKWARD_Q' ? ['OUT_ROWS'] : [],
+        // Both sides of a score block are staged along the head dimension; OUT_ROWS: the outputs' gradient is on its left.
+        flags: kind === 'BACKWARD_Q' ? ['A_ROWS_K', 'OUT_ROWS'] : ['A_ROWS_K'],
         constants: constants(profile, kind, headDim),
       };
 

@@ -73,7 +73,7 @@ export function splitCount(tile: MatmulTile, m: number, n: number, k: number): n
   return Math.max(1, Math.min(Math.ceil(ENOUGH_GROUPS / groups), room, Math.floor(k / 128)));
 }
 
-/** The constants of lib/product_tile.wgsl for a tile. */
+/** The constants of lib/product_tile.wgsl and lib/product_stage.wgsl for a tile. */
 export function tileConstants(tile: MatmulTile, item: number): Record<string, number> {
   const { bm, bn, bk, tm, tn, stages = 1, unroll = 8 } = tile;
   const lanes = (count: number, most: number) => [8, 4, 2, 1].find((n) => n <= most && count % n === 0)!;

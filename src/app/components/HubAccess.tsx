@@ -2,9 +2,10 @@
 import { useId, useState } from 'react';
 import { signIn } from '../lib/sign-in';
 import { HUB_CLIENT_ID, HUB_URL } from '../lib/site';
-import { forgetToken, keepToken, setToken, useAccount } from '../store/account';
+import { forgetToken, keepToken, useAccount } from '../store/account';
 import { reportError } from '../store/alerts';
 import { useChooser } from '../store/chooser';
+import { TokenField } from './TokenField';
 import { Button, OutLink } from './ui';
 
 function SignInHelp() {
@@ -44,16 +45,7 @@ export function HubAccess() {
       </summary>
       <form className="hub-access-body" onSubmit={(event) => event.preventDefault()}>
         <div className="access-line">
-          <label htmlFor={`${id}token`}>Access token</label>
-          <input
-            id={`${id}token`}
-            type="password"
-            autoComplete="off"
-            placeholder="hf_…"
-            value={token}
-            aria-describedby={`${id}about`}
-            onChange={(event) => setToken(event.target.value)}
-          />
+          <TokenField id={`${id}token`} label="Access token" describedBy={`${id}about`} />
           <Button disabled={!token && !kept} onClick={forgetToken}>
             Forget
           </Button>

@@ -2,10 +2,11 @@ import { useId, useState } from 'react';
 import type { HubListing } from '../../worker/protocol';
 import { plural } from '../lib/format';
 import { HUB_URL } from '../lib/site';
-import { setToken, useAccount } from '../store/account';
+import { useAccount } from '../store/account';
 import { reportError } from '../store/alerts';
 import { engine } from '../store/client';
 import { loadHub } from '../store/data';
+import { TokenField } from './TokenField';
 import { Button } from './ui';
 
 function firstChoice(listing: HubListing): { config: string; split: string } {
@@ -64,16 +65,7 @@ export function HubForm({ disabled, onDone }: { disabled: boolean; onDone(): voi
           setListing(null);
         }}
       />
-      <label htmlFor={`${id}token`}>Access token, for gated or private ones</label>
-      <input
-        id={`${id}token`}
-        type="password"
-        autoComplete="off"
-        placeholder="hf_…"
-        value={token}
-        aria-describedby={`${id}about`}
-        onChange={(event) => setToken(event.target.value)}
-      />
+      <TokenField id={`${id}token`} label="Access token, for gated or private ones" describedBy={`${id}about`} />
       <p id={`${id}about`} className="fine">
         The name and the token go to {new URL(HUB_URL).host} and nowhere else. The token is{' '}
         {kept ? 'remembered in this browser, as you asked' : 'kept only until this page is closed'}.

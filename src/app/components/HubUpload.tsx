@@ -2,8 +2,9 @@
 import { useId } from 'react';
 import type { ExportKind } from '../../worker/protocol';
 import { HUB_URL } from '../lib/site';
-import { setToken, useAccount } from '../store/account';
+import { useAccount } from '../store/account';
 import { exportToHub, setExport, setRepo, useExports } from '../store/exports';
+import { TokenField } from './TokenField';
 import { Button, OutLink } from './ui';
 
 const isName = (repo: string): boolean => /^[\w.-]+\/[\w.-]+$/.test(repo.trim());
@@ -33,16 +34,7 @@ export function HubUpload({ kind, what, busy }: { kind: ExportKind; what: string
           value={repo}
           onChange={(event) => setRepo(kind, event.target.value)}
         />
-        <label htmlFor={`${id}token`}>Access token, with the right to write</label>
-        <input
-          id={`${id}token`}
-          type="password"
-          autoComplete="off"
-          placeholder="hf_…"
-          value={token}
-          aria-describedby={`${id}about`}
-          onChange={(event) => setToken(event.target.value)}
-        />
+        <TokenField id={`${id}token`} label="Access token, with the right to write" describedBy={`${id}about`} />
         <label className="check-line">
           <input
             type="checkbox"

@@ -1,4 +1,4 @@
-/** Tile shapes of the large products against each other. */
+/** Tile shapes of the large products against each other: what src/gpu/profile.ts chooses from. */
 import type { KernelProfile, MatmulTile } from '../../gpu/profile';
 import { type ProductCase, productError, productTimes, tileName } from '../products';
 import type { Section } from '../section';
@@ -12,9 +12,8 @@ const T = (bm: number, bn: number, bk: number, tm: number, tn: number, more: Par
   ...more,
 });
 
-export const TILES: MatmulTile[] = [
+const TILES: MatmulTile[] = [
   T(128, 128, 16, 8, 8),
-  T(128, 128, 16, 8, 8, { unroll: 16 }),
   T(128, 128, 16, 8, 8, { unroll: 16 }),
   T(128, 128, 16, 8, 8, { unroll: 16, stages: 2 }),
   T(128, 128, 32, 8, 8, { unroll: 16 }),
@@ -30,7 +29,11 @@ export const TILES: MatmulTile[] = [
 ];
 
 export const race: Section = async ({ gpu, bench, print, show, quick }) => {
-  const own = (tile: MatmulTile): KernelProfile => ({ ...gpu.profile, direct: false, large: tile, tuned: undefined });
+  // For every shape this tile and no other, or its errors would be another's.
+  const own = (tile: MatmulTile): KernelProfile => {
+    const only = { large: tile, small: tile, tuned: undefined, tall: undefined, wide: undefined };
+    return { ...gpu.profile, direct: false, ...only };
+  };
   const tiles = quick ? [T(32, 32, 16, 4, 4), T(64, 64, 8, 8, 4)] : TILES;
   const size = quick ? 256 : 4096;
   for (const format of ['F32', 'NF4'] as const) {
@@ -39,7 +42,11 @@ export const race: Section = async ({ gpu, bench, print, show, quick }) => {
       const good: [string, KernelProfile][] = [];
       for (const tile of tiles) {
         try {
-          const error = await productError(bench, { ...c, tokens: 1024, rows: 1024, columns: 1024 }, own(tile));
+          const error = await productError(
+            bench,
+            { ...c, tokens: quick ? 256 : 2048, rows: size, columns: size },
+            own(tile),
+          );
           if (error < 1e-5) good.push([tileName(tile), own(tile)]);
           else print(`${tileName(tile)} ${format} ${direction}: off by ${error}`);
         } catch (error) {

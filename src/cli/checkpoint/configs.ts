@@ -1,23 +1,10 @@
 /** config.json of the checkpoints that are made: a published shape's, or a given one with the format's entries. */
+import { NF4_CONFIG } from '../../formats/bnb-nf4';
 import type { LlamaConfig, RopeConfig } from '../../model/config';
 import { KNOWN_CONFIGS } from '../../model/known-configs';
 import type { CheckpointFormat } from './tensors';
 
 type Json = Record<string, unknown>;
-
-/** What bitsandbytes' 4-bit repositories say of themselves. */
-const QUANTIZATION = {
-  _load_in_4bit: true,
-  _load_in_8bit: false,
-  bnb_4bit_compute_dtype: 'bfloat16',
-  bnb_4bit_quant_storage: 'uint8',
-  bnb_4bit_quant_type: 'nf4',
-  bnb_4bit_use_double_quant: true,
-  load_in_4bit: true,
-  load_in_8bit: false,
-  llm_int8_skip_modules: ['lm_head'],
-  quant_method: 'bitsandbytes',
-};
 
 const ropeScaling = (rope: RopeConfig) => ({
   factor: rope.factor,
@@ -67,6 +54,6 @@ export function checkpointConfig(config: Json, format: CheckpointFormat, tokens:
     ...rest,
     ...tokens,
     [newer ? 'dtype' : 'torch_dtype']: 'bfloat16',
-    ...(format === 'bnb-4bit' ? { quantization_config: QUANTIZATION } : {}),
+    ...(format === 'bnb-4bit' ? { quantization_config: NF4_CONFIG } : {}),
   };
 }
