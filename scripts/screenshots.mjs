@@ -1,6 +1,6 @@
 /**
  * npm run screenshots: builds the page, trains a short run on the built-in model in Chromium and writes a picture of
- * every step in both themes to build/screenshots (or to the folder named as argument). Set GPU=1 to use the machine's own GPU.
+ * every view in both themes to build/screenshots (or to the folder named as argument). Set GPU=1 to use the machine's own GPU.
  */
 import { mkdirSync } from 'node:fs';
 import { ensureChromium, ensureDependencies, root } from './setup.mjs';
@@ -27,7 +27,7 @@ const browser = await chromium.launch({
   ],
 });
 
-const STEPS = ['Model', 'Data', 'Settings', 'Train', 'Export'];
+const VIEWS = ['Model', 'Data', 'Settings', 'Train', 'Evaluate', 'Export', 'Runs', 'Storage'];
 const SETTINGS = {
   max_steps: 24,
   gradient_accumulation_steps: 1,
@@ -57,11 +57,17 @@ try {
   await goTo('Train');
   await page.getByRole('button', { name: 'Start training' }).click();
   await page.locator('main h1').getByText('Finished').waitFor({ timeout: 600_000 });
+  await goTo('Evaluate');
+  await page.getByLabel('Questions of each task').fill('10');
+  await page.getByRole('button', { name: 'Evaluate base and tuned' }).click();
+  await page.getByRole('region', { name: 'Base beside tuned' }).waitFor({ timeout: 900_000 });
 
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme });
-    for (const name of STEPS) {
-      await goTo(name);
+    for (const name of VIEWS) {
+      if (name === 'Storage') await page.getByRole('banner').getByRole('button', { name }).click();
+      else if (name === 'Runs') await page.getByRole('button', { name: /^Runs/ }).click();
+      else await goTo(name);
       await page.mouse.move(0, 0);
       await page.evaluate(() => scrollTo(0, 0));
       await page.waitForTimeout(800);
@@ -69,7 +75,7 @@ try {
     }
   }
   if (said.length) throw new Error(`The console was not empty:\n${said.join('\n')}`);
-  process.stdout.write(`${2 * STEPS.length} pictures in ${folder}\n`);
+  process.stdout.write(`${2 * VIEWS.length} pictures in ${folder}\n`);
 } finally {
   await browser.close();
   await server.close();
