@@ -2,7 +2,7 @@
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { repositoryPath } from '../support/files';
 import { type Site, serveSite } from '../support/site';
 import { launch, type TestBrowser } from './support/browser';
@@ -51,14 +51,19 @@ describe('a hundred thousand rows', () => {
     await file.close();
     site = await serveSite();
     browser = await launch();
-    step = await DataStep.open(browser, site.url);
-    await step.inspected();
   });
   afterAll(async () => {
     await browser?.close();
     await site?.close();
     if (folder) await rm(folder, { recursive: true, force: true });
   });
+
+  // Each attempt has a page of its own: what an earlier one has read would be taken for what this one reads.
+  beforeEach(async () => {
+    step = await DataStep.open(browser, site.url);
+    await step.inspected();
+  });
+  afterEach(() => step?.visited.context.close());
 
   // A shared processor runs slower at times, which only repetition tells from a page that does too much.
   it('show their beginning within two seconds and never hold the page up', { timeout: 240_000, retry: 2 }, async () => {
