@@ -44,7 +44,7 @@ export interface DeskHost {
 type Handlers = { [K in keyof DataRequests]: (args: DataRequests[K]['args']) => Promise<DataRequests[K]['result']> };
 
 /** Milliseconds between two words on progress. */
-const TELL_MS = 100;
+const TELL_MS = 200;
 
 export class DataDesk {
   readonly data = new Dataset();

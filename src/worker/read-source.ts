@@ -20,7 +20,7 @@ export interface ReadOptions {
 }
 
 /** Milliseconds between two words on progress. */
-const TELL_MS = 100;
+const TELL_MS = 200;
 
 /** Bytes handled at a time. */
 const PIECE = 256 * 1024;

@@ -7,7 +7,7 @@ import { repositoryPath } from '../support/files';
 import { type Site, serveSite } from '../support/site';
 import { launch, type TestBrowser } from './support/browser';
 import { DataStep } from './support/data-step';
-import { longTasks } from './support/tasks';
+import { longTasks, watchLongTasks } from './support/tasks';
 
 let site: Site;
 let browser: TestBrowser;
@@ -65,8 +65,9 @@ describe('a hundred thousand rows', () => {
   });
   afterEach(() => step?.visited.context.close());
 
-  // A shared processor runs slower at times, which only repetition tells from a page that does too much.
-  it('show their beginning within two seconds and never hold the page up', { timeout: 240_000, retry: 2 }, async () => {
+  // Tasks are timed by the clock. A shared processor stands still at times, which only repetition tells from a page
+  // that does too much.
+  it('show their beginning within two seconds and never hold the page up', { timeout: 240_000, retry: 4 }, async () => {
     const { page, region, pairPanel, list } = step;
     await page.evaluate(() => {
       const seen: { dropped: number; preview: number; done: number } = {
@@ -85,11 +86,15 @@ describe('a hundred thousand rows', () => {
         if (card?.textContent.includes('100,000 usable')) seen.done = performance.now();
       }).observe(document.body, { subtree: true, childList: true, characterData: true });
     });
-    await browser.browser.startTracing(page, { categories: ['disabled-by-default-devtools.timeline'] });
+    await watchLongTasks(page);
     await step.studio.dropPath(join(folder!, 'large.jsonl'));
     await expect.poll(() => region('Training file').textContent(), { timeout: 120_000 }).toContain('100,000 usable');
 
     // The list while the rows are looked through: to its end, through its middle, and back.
+    await page
+      .getByRole('status')
+      .filter({ hasText: /^90,000 pairs$/ })
+      .waitFor();
     await list().focus();
     await list().press('End');
     await expect.poll(() => pairPanel().getAttribute('aria-label')).toBe('Pair 90000');
@@ -110,7 +115,7 @@ describe('a hundred thousand rows', () => {
     await region('Lengths').getByRole('button', { name: 'Cancel' }).click();
     await region('Lengths').getByRole('button', { name: 'Count again' }).waitFor();
 
-    const tasks = longTasks(await browser.browser.stopTracing());
+    const tasks = await longTasks(page);
     const seen = await page.evaluate(
       () => (window as unknown as { seen: { dropped: number; preview: number; done: number } }).seen,
     );
@@ -118,11 +123,10 @@ describe('a hundred thousand rows', () => {
     const heap = await page.evaluate(used);
     const resident = await residentMegabytes();
     console.log(
-      `100,000 rows: preview after ${Math.round(seen.preview - seen.dropped)} ms, read in ${Math.round(seen.done - seen.dropped)} ms, ${tasks.length} tasks above 50 ms by the clock, the longest work ${Math.max(0, ...tasks.map(({ work }) => work))} ms, heap of the page ${Math.round(heap / 1e6)} MB, all of its process ${resident} MB`,
+      `100,000 rows: preview after ${Math.round(seen.preview - seen.dropped)} ms, read in ${Math.round(seen.done - seen.dropped)} ms, long tasks: ${tasks.map(({ milliseconds }) => `${milliseconds} ms`).join(', ') || 'none'}, heap of the page ${Math.round(heap / 1e6)} MB, all of its process ${resident} MB`,
     );
     expect(seen.preview - seen.dropped).toBeLessThan(2000);
-    // Where other programs crowd the machine, a task may take longer by the clock than it works: its work counts.
-    expect(tasks.filter(({ work }) => work > 50)).toEqual([]);
+    expect(tasks).toEqual([]);
     expect(heap).toBeLessThan(60e6);
     if (resident !== null) expect(resident).toBeLessThan(1500);
   });

@@ -67,6 +67,11 @@ export function PairBrowser() {
   const { total } = pages;
   const place = total === null ? selected : Math.min(selected, Math.max(0, total - 1));
   const pair = pages.at(place);
+  const { want } = pages;
+  useEffect(() => {
+    // The chosen pair may lie far from the lines in sight, as after the list has changed.
+    want(place, place + 1);
+  });
   return (
     <section ref={section} aria-labelledby="pairs-title" className="browser">
       <div className="spread wrap">

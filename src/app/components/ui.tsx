@@ -37,7 +37,7 @@ export function Progress({ value, label }: { value: number | null; label: string
       aria-valuemax={100}
       aria-valuenow={percent}
     >
-      <div className="progress-fill" style={percent === undefined ? undefined : { width: `${percent}%` }} />
+      <div className="progress-fill" style={percent === undefined ? undefined : { translate: `${percent - 100}%` }} />
     </div>
   );
 }

@@ -1,25 +1,33 @@
-/** What a Chromium trace says of the page's main thread. */
+/** What the browser itself reports of tasks that held the page up: above 50 ms by the clock. */
+import type { Page } from 'playwright-core';
 
-/** Tasks of the page's main thread that took more than 50 ms by the clock, with the milliseconds they worked. */
-export function longTasks(trace: Buffer): { clock: number; work: number }[] {
-  type Event = {
-    name: string;
-    ph: string;
-    pid: number;
-    tid: number;
-    dur?: number;
-    tdur?: number;
-    args?: { name?: string };
-  };
-  const { traceEvents } = JSON.parse(trace.toString()) as { traceEvents: Event[] };
-  const main = new Set(
-    traceEvents
-      .filter(({ name, args }) => name === 'thread_name' && args?.name === 'CrRendererMain')
-      .map(({ pid, tid }) => `${pid} ${tid}`),
-  );
-  const tasks = traceEvents.filter(({ name, pid, tid }) => name === 'RunTask' && main.has(`${pid} ${tid}`));
-  if (tasks.length < 100) throw new Error(`the trace holds ${tasks.length} tasks only`);
-  return tasks
-    .filter(({ dur = 0 }) => dur > 50_000)
-    .map(({ dur = 0, tdur = dur }) => ({ clock: Math.round(dur / 1000), work: Math.round(tdur / 1000) }));
+interface LongTask {
+  /** Milliseconds since the page was opened. */
+  at: number;
+  milliseconds: number;
+}
+
+type Watching = typeof globalThis & { longTasks: LongTask[] };
+
+/** Begins to note the page's long tasks, once a task of 80 ms has shown that the browser reports them. */
+export async function watchLongTasks(page: Page): Promise<void> {
+  await page.evaluate(() => {
+    const noted: LongTask[] = [];
+    (globalThis as Watching).longTasks = noted;
+    new PerformanceObserver((list) => {
+      for (const { startTime, duration } of list.getEntries()) {
+        noted.push({ at: Math.round(startTime), milliseconds: Math.round(duration) });
+      }
+    }).observe({ type: 'longtask' });
+    setTimeout(() => {
+      const end = performance.now() + 80;
+      while (performance.now() < end);
+    });
+  });
+  await page.waitForFunction(() => (globalThis as Watching).longTasks.splice(0).length > 0);
+}
+
+/** Those noted so far. */
+export function longTasks(page: Page): Promise<LongTask[]> {
+  return page.evaluate(() => (globalThis as Watching).longTasks);
 }
