@@ -22,6 +22,8 @@ export interface LoadOptions {
    * default, or with these options. Layers that are NF4 already stay as they are.
    */
   quantize?: 'nf4' | QuantizeOptions;
+  /** Called once the files are known to be sound, before the first buffer: time to free what is to make room. */
+  makeRoom?: () => Promise<void>;
 }
 
 /** Rejects with the named errors of the parts: ConfigError, CheckpointError, SafetensorsError, GpuError. */
@@ -37,7 +39,10 @@ export async function loadModel(
   const cmd = new Commands(gpu.device);
   const quantize = options.quantize === 'nf4' ? {} : options.quantize;
   try {
-    const weights = await loadWeights(checkpoint, config, cmd, weightMemory, onProgress, { quantize });
+    const weights = await loadWeights(checkpoint, config, cmd, weightMemory, onProgress, {
+      quantize,
+      makeRoom: options.makeRoom,
+    });
     return { gpu, cmd, config, weights, weightMemory, checkpoint, quantize };
   } catch (error) {
     weightMemory.destroy();

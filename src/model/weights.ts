@@ -31,6 +31,8 @@ export type LoadProgress = (tensor: string, bytes: number, totalBytes: number) =
 export interface WeightOptions {
   /** Linear layers that are not NF4 become so. */
   quantize?: QuantizeOptions;
+  /** As in `LoadOptions`. */
+  makeRoom?: () => Promise<void>;
 }
 
 /** The format in which a tensor will lie on the GPU. Throws for dtypes that are no weights. */
@@ -121,7 +123,9 @@ export async function loadWeights(
 ): Promise<Weights> {
   const tables = checkpointTables(checkpoint, config, options);
   const limits: DeviceLimits = memory.device.limits;
-  await memory.allocate(checkpointSpecs(checkpoint, tables, limits, options));
+  const specs = checkpointSpecs(checkpoint, tables, limits, options);
+  await options.makeRoom?.();
+  await memory.allocate(specs);
   const total = tables.reduce((sum, t) => sum + checkpoint.tensor(t.name).byteLength, 0);
   const raw = tables.filter((t) => t.format === 'NF4' && !isNf4(checkpoint, t.name));
   const largest = Math.max(...raw.map((t) => t.rows * t.columns));

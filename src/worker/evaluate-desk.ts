@@ -18,6 +18,7 @@ import { openSource, type SourcePlaces } from './data-source';
 import type { Dataset } from './dataset';
 import { StateError } from './errors';
 import { itemsPage } from './evaluate-items';
+import type { GpuTurn } from './gpu-turn';
 import type { DataOffer, ModelSummary, WorkerEvent } from './protocol';
 import type { EvaluateOrder, EvaluateProgress, EvaluateRequests, EvaluateTask, TaskReport } from './protocol-evaluate';
 import type { FinishedRun } from './run';
@@ -30,8 +31,7 @@ export interface EvaluateHost {
   tokenizerId(): string;
   data(): Dataset;
   finished(): FinishedRun | null;
-  /** True while a run trains. */
-  training(): boolean;
+  turn: GpuTurn;
   emit(event: WorkerEvent): void;
 }
 
@@ -57,16 +57,12 @@ export class EvaluateDesk {
     this.#host = host;
   }
 
-  get busy(): boolean {
-    return this.#control !== null;
-  }
-
   readonly handlers: Handlers = {
     benchmarks: async () => {
       const response = await fetch(`${this.#host.places().dataUrl}benchmarks/index.json`);
       return response.ok ? ((await response.json()) as DataOffer[]) : [];
     },
-    evaluate: (order) => this.#evaluate(order),
+    evaluate: (order) => this.#host.turn.take('evaluation', () => this.#evaluate(order)),
     steerEvaluation: async ({ how }) => {
       this.#control?.[how]();
       return null;
@@ -97,8 +93,6 @@ export class EvaluateDesk {
   }
 
   async #evaluate(order: EvaluateOrder): Promise<TaskReport[]> {
-    if (this.#control) throw new StateError('busy', 'An evaluation is going on. Wait for its end, or cancel it.');
-    if (this.#host.training()) throw new StateError('busy', 'A run is going on. Evaluate when it has ended.');
     const { summary } = this.#host.model();
     const control = new EvalControl();
     this.#control = control;

@@ -256,6 +256,8 @@ export type WorkerEvent =
   | { event: 'eval'; record: EvalRecord }
   | { event: 'progress'; progress: RunProgress }
   | { event: 'exportProgress'; progress: ExportProgress }
+  /** The model was freed to make room for another, and with it what was trained on it. */
+  | { event: 'modelUnloaded' }
   /** The GPU went away, and with it the model and a run in work. Loading the model again opens it anew. */
   | { event: 'deviceLost'; error: StudioError }
   | EvaluateEvent

@@ -17,6 +17,7 @@ import { readCheckpoint } from '../train/checkpoint-file';
 import { parseHParams } from '../train/parse-hparams';
 import { planTraining, type TrainingPlan } from '../train/run-plan';
 import { StateError, studioError } from './errors';
+import type { GpuTurn } from './gpu-turn';
 import { handedOver } from './hand-over';
 import { probe } from './probe';
 import type {
@@ -37,6 +38,7 @@ export interface RunDeskHost {
   store: ModelStore;
   /** Web Locks, where there are some: a run is trained by one tab at a time. */
   locks: LockManager | undefined;
+  turn: GpuTurn;
   emit(event: WorkerEvent): void;
   /** @throws StateError `no-model` */
   model(): { open: OpenModel; tokenizer: Tokenizer; summary: ModelSummary; load: ModelLoad | null };
@@ -61,7 +63,6 @@ export class RunDesk {
   readonly #host: RunDeskHost;
   readonly #runs: RunStore<KeptRecord>;
   #run: Run | null = null;
-  #starting = false;
   /** Of the run that goes on or was last. */
   #plan: TrainingPlan | null = null;
   #adapter: StartingAdapter | null = null;
@@ -74,15 +75,12 @@ export class RunDesk {
     this.handlers = { ...new RunShelf(this.#runs, host.locks).handlers, ...this.#ownHandlers };
   }
 
-  get busy(): boolean {
-    return this.#run !== null || this.#starting;
-  }
-
   readonly handlers: Handlers;
 
   readonly #ownHandlers = {
-    continueRun: ({ id }: { id: string }) => this.#alone(() => this.#locked(id, () => this.#continue(id))),
-    openRun: ({ id }: { id: string }) => this.#alone(() => this.#open(id)),
+    continueRun: ({ id }: { id: string }) =>
+      this.#host.turn.take('run', () => this.#locked(id, () => this.#continue(id))),
+    openRun: ({ id }: { id: string }) => this.#host.turn.take('run', () => this.#open(id)),
     handOver: async ({ id }: { id: string }) => {
       const { kept, plan, newest } = await this.#restore(id);
       const { open, tokenizer, summary } = this.#host.model();
@@ -121,12 +119,12 @@ export class RunDesk {
 
   /** Times two steps of a run that is then forgotten. */
   probe(plan: TrainingPlan): Promise<ProbeResult> {
-    return this.#alone(() => probe(this.#host.model().open, plan));
+    return this.#host.turn.take('run', () => probe(this.#host.model().open, plan));
   }
 
   /** Trains a new run to its end, and keeps it. */
   train(planned: PlannedRun): Promise<RunProgress> {
-    return this.#alone(async () => {
+    return this.#host.turn.take('run', async () => {
       const id = crypto.randomUUID();
       const adapter = this.#startAdapter(planned);
       return this.#locked(id, async () => {
@@ -147,16 +145,6 @@ export class RunDesk {
   #tell(what: (run: Run) => void): RunProgress {
     if (this.#run) what(this.#run);
     return this.#run?.progress ?? IDLE;
-  }
-
-  async #alone<T>(work: () => Promise<T>): Promise<T> {
-    if (this.busy) throw new StateError('busy', 'A run is going on already.');
-    this.#starting = true;
-    try {
-      return await work();
-    } finally {
-      this.#starting = false;
-    }
   }
 
   /** Runs `work` unless another tab trains the same run. */

@@ -17,6 +17,7 @@ import { StateError } from './errors';
 import { estimate } from './estimate';
 import { EvaluateDesk } from './evaluate-desk';
 import { ExportDesk } from './export-desk';
+import { GpuTurn } from './gpu-turn';
 import { ModelDesk, type OpenedSource } from './model-desk';
 import type {
   DataOffer,
@@ -71,6 +72,7 @@ export class Studio {
   readonly #exports: ExportDesk;
   readonly #runs: RunDesk;
   readonly #evaluations: EvaluateDesk;
+  readonly #turn = new GpuTurn();
   /** Ends in "/". */
   #baseUrl = '';
   #hubUrl = HUB;
@@ -95,6 +97,7 @@ export class Studio {
       emit: host.emit,
       model: () => this.#model(),
       gpu: () => this.#gpu,
+      turn: this.#turn,
     });
     this.#exports = new ExportDesk({
       subject: () =>
@@ -109,7 +112,7 @@ export class Studio {
       tokenizerId: () => tokenizerId(this.#model().summary),
       data: () => this.#desk.data,
       finished: () => this.#runs.finished,
-      training: () => this.#runs.busy,
+      turn: this.#turn,
       emit: host.emit,
     });
     const storage = new StorageDesk(host.store, [
@@ -157,10 +160,10 @@ export class Studio {
     stop: async () => this.#runs.stop(),
   };
 
-  /** The model of a run is read from storage until it ends: rows of its embedding, and all of it for an export. */
+  /** A model in use is read from storage: rows of its embedding, and all of it for an export. */
   #mayDelete(id: string): void {
-    if (this.#runs.busy && this.#loaded?.summary.id === id) {
-      throw new StateError('in-use', 'A run is using this model. Stop it before deleting the model.');
+    if (this.#turn.work && this.#loaded?.summary.id === id) {
+      throw new StateError('in-use', 'This model is in use. Stop the run or the evaluation before deleting it.');
     }
   }
 
@@ -189,10 +192,10 @@ export class Studio {
   }
 
   async #loadModel(args: LoadArgs): Promise<ModelSummary> {
-    if (this.#runs.busy) throw new StateError('busy', 'A run is going on. Stop it before loading another model.');
-    this.#notEvaluating();
+    this.#turn.assertFree();
     await this.#openGpu();
-    return this.#models.open(args, (opened) => this.#toGpu(opened, args));
+    // The GPU is wanted only once the files are there: what was loaded can be used while they come.
+    return this.#models.open(args, (opened) => this.#turn.take('load', () => this.#toGpu(opened, args)));
   }
 
   async #toGpu(opened: OpenedSource, { source, chatml, quantize }: LoadArgs): Promise<ModelSummary> {
@@ -210,8 +213,8 @@ export class Studio {
       const progress = { id, phase: 'uploading' as const, file, bytes, totalBytes, bytesPerSecond, secondsLeft };
       this.#host.emit({ event: 'modelProgress', progress });
     };
-    const open = await loadModel(this.#gpu!, files, report, { quantize });
-    this.#unload();
+    // Two models seldom fit beside one another: the new one gets the old one's room.
+    const open = await loadModel(this.#gpu!, files, report, { quantize, makeRoom: () => this.#unload() });
     const { config } = open;
     const { inNf4, onTheWay } = quantizationOf(open);
     const summary: ModelSummary = {
@@ -237,11 +240,15 @@ export class Studio {
   }
 
   /** Frees the model on the GPU. What was trained on it can no longer be merged, so it goes as well. */
-  #unload(): void {
-    this.#loaded?.open.weightMemory.destroy();
-    this.#loaded?.open.cmd.destroy();
+  async #unload(): Promise<void> {
+    if (!this.#loaded) return;
+    const { weightMemory, cmd, gpu } = this.#loaded.open;
     this.#loaded = null;
     this.#runs.finished = null;
+    weightMemory.destroy();
+    cmd.destroy();
+    this.#host.emit({ event: 'modelUnloaded' });
+    await gpu.device.queue.onSubmittedWorkDone(); // the memory is given back when the GPU is done with it
   }
 
   async #plan(settings: Settings): Promise<{ plan: TrainingPlan; described: RunPlan; loaded: Loaded }> {
@@ -259,20 +266,13 @@ export class Studio {
     return { plan, described: describePlan(loaded.open, plan, sets), loaded };
   }
 
-  #notEvaluating(): void {
-    if (this.#evaluations.busy) {
-      throw new StateError('busy', 'An evaluation is going on. Cancel it, or wait for its end.');
-    }
-  }
-
   #model(): Loaded {
     if (!this.#loaded) throw new StateError('no-model', 'Load a model first.');
     return this.#loaded;
   }
 
   async #train(settings: Settings): Promise<RunProgress> {
-    if (this.#runs.busy) throw new StateError('busy', 'A run is going on already.');
-    this.#notEvaluating();
+    this.#turn.assertFree();
     const { plan, described } = await this.#plan(settings);
     if (described.blockers.length) throw new StateError('plan-blocked', described.blockers.join(' '));
     return this.#runs.train({ plan, settings, dataName: this.#desk.data.name });

@@ -39,6 +39,7 @@ let metrics: typeof import('../../src/app/store/metrics');
 let alerts: typeof import('../../src/app/store/alerts');
 let confirm: typeof import('../../src/app/store/confirm');
 let settings: typeof import('../../src/app/store/settings');
+let models: typeof import('../../src/app/store/models');
 
 beforeAll(async () => {
   const stored = new Map<string, string>();
@@ -63,6 +64,7 @@ beforeAll(async () => {
   alerts = await import('../../src/app/store/alerts');
   confirm = await import('../../src/app/store/confirm');
   settings = await import('../../src/app/store/settings');
+  models = await import('../../src/app/store/models');
 });
 
 afterAll(() => {
@@ -139,6 +141,44 @@ describe('the run', () => {
     run.useRun.setState({ progress: progress('running', 1) });
     expect(await run.mayForgetRun('Loading a model')).toBe(false);
     expect(alerts.useAlerts.getState().alerts).toMatchObject([{ code: 'run-busy', tone: 'notice' }]);
+  });
+});
+
+describe('the model', () => {
+  const asked = (id: string) => ({ id, source: { kind: 'builtin', id } as const });
+  const refused = { code: 'out-of-memory', message: 'The GPU has no room. Choose a smaller model.' };
+  /** Asks for a model and lets the engine answer. */
+  async function load(id: string, reply: () => void): Promise<boolean> {
+    const done = models.loadModel(asked(id));
+    await settle();
+    reply();
+    await settle();
+    answer('offers', { models: [], data: [], shapes: [], curated: [] });
+    return done;
+  }
+
+  it('that made room for one that then fails is told to be gone, with what was trained on it', async () => {
+    const first = { id: 'one', title: 'One', origin: 'builtin', parameters: 1e9 };
+    expect(await load('one', () => answer('loadModel', first))).toBe(true);
+    run.useRun.setState({ progress: progress('finished', 10), exported: true });
+    // Refused before it made room: all stays.
+    expect(await load('two', () => refuse('loadModel', refused))).toBe(false);
+    expect(models.useModels.getState().model).toMatchObject({ id: 'one' });
+    expect(run.hasAdapter(run.useRun.getState())).toBe(true);
+    expect(alerts.useAlerts.getState().alerts.map(({ code }) => code)).toEqual(['out-of-memory']);
+    const failed = await load('two', () => {
+      models.modelUnloaded();
+      refuse('loadModel', refused);
+    });
+    expect(failed).toBe(false);
+    expect(models.useModels.getState()).toMatchObject({ model: null, loaded: null });
+    expect(run.hasAdapter(run.useRun.getState())).toBe(false);
+    expect(alerts.useAlerts.getState().alerts.at(-1)).toMatchObject({
+      code: 'no-model-now',
+      message: 'No model is loaded now: One was freed to make room. Load it or another one to go on.',
+    });
+    expect(await load('one', () => answer('loadModel', first))).toBe(true);
+    expect(alerts.useAlerts.getState().alerts.map(({ code }) => code)).toEqual(['out-of-memory']);
   });
 });
 

@@ -16,7 +16,7 @@ import { useInspect, watchData } from './inspect';
 import { forgetKernels, kernelsTimed } from './kernels';
 import { pushMargins } from './margins';
 import { pushEval, pushStep } from './metrics';
-import { loadModel, refreshOffers, useModels } from './models';
+import { loadModel, modelUnloaded, refreshOffers, useModels } from './models';
 import { watchPlan } from './plan';
 import { watchProbe } from './probe';
 import { announceEval, isBusy, runProgressed, runRestored, useRun } from './run';
@@ -86,6 +86,9 @@ function listen(): void {
         break;
       case 'exportProgress':
         exportProgressed(event.progress);
+        break;
+      case 'modelUnloaded':
+        modelUnloaded();
         break;
       case 'deviceLost':
         deviceLost(event.error);

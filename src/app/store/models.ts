@@ -14,7 +14,7 @@ import { EngineError } from '../engine';
 import { remember } from '../lib/memory';
 import { askPersistenceQuietly } from '../lib/persistence';
 import { useAccount } from './account';
-import { announce, reportError } from './alerts';
+import { announce, dismissCode, notice, reportError } from './alerts';
 import { engine } from './client';
 import { forgetRun, mayForgetRun } from './run';
 import { useSettings } from './settings';
@@ -78,12 +78,14 @@ export async function loadModel(request: LoadRequest): Promise<boolean> {
   if (useModels.getState().loadingId) return false;
   if (!(await mayForgetRun('Loading a model'))) return false;
   const { id, source, quantize, chatml } = request;
+  dismissCode('no-model-now');
+  const before = useModels.getState().model;
   useModels.setState({ loadingId: id, progress: null });
   if (source.kind === 'hub' || source.kind === 'url') askPersistenceQuietly();
   try {
     const { token } = useAccount.getState();
     const model = await engine.request('loadModel', { source, token: token || undefined, quantize, chatml });
-    forgetRun();
+    modelUnloaded(); // unless the event said so already
     useModels.setState({ model, loaded: request });
     useSettings.getState().suggestPreset(model.parameters < 1e6 ? 'quick' : 'standard');
     remember('model', model.origin === 'folder' || model.origin === 'files' ? null : model.id);
@@ -93,11 +95,21 @@ export async function loadModel(request: LoadRequest): Promise<boolean> {
   } catch (cause) {
     if (cause instanceof EngineError && cause.code === 'paused') announce(cause.message);
     else reportError(cause, { label: 'Try again', run: () => void loadModel(request) });
+    if (before && !useModels.getState().model) {
+      const how = 'Load it or another one to go on.';
+      notice('no-model-now', `No model is loaded now: ${before.title} was freed to make room. ${how}`);
+    }
     return false;
   } finally {
     useModels.setState({ loadingId: null, progress: null });
     await refreshOffers();
   }
+}
+
+/** The engine has freed the model: what was trained on it is gone from the page as well. */
+export function modelUnloaded(): void {
+  forgetRun();
+  useModels.setState({ model: null, loaded: null });
 }
 
 /** Loads what is loaded once more, with ChatML's tokens or without. */
