@@ -4,7 +4,6 @@
  * ALL_KILLS=1 each kind of end falls at ten steps.
  */
 
-import { mkdir } from 'node:fs/promises';
 import AxeBuilder from '@axe-core/playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { randomPermutation } from '../../src/data/random';
@@ -13,6 +12,7 @@ import { launch, type TestBrowser, visit } from './support/browser';
 import { inOrder } from './support/in-order';
 import { cutOff, KILLS, type Kill, watchDevice } from './support/kills';
 import { jsonl, shortRows } from './support/rows';
+import { shot } from './support/shots';
 import { RUN_MS, StudioPage } from './support/studio';
 
 const STEPS = 12;
@@ -42,17 +42,6 @@ const axe = async () => {
 async function log(): Promise<string> {
   await studio.goTo('Export');
   return text((await studio.download('Download log as JSONL')).bytes);
-}
-
-async function shot(name: string): Promise<void> {
-  if (!process.env.SHOTS) return;
-  await mkdir(process.env.SHOTS, { recursive: true });
-  for (const theme of ['light', 'dark'] as const) {
-    await studio.page.emulateMedia({ colorScheme: theme });
-    await studio.page.waitForTimeout(300);
-    await studio.page.screenshot({ path: `${process.env.SHOTS}/${name}-${theme}.png`, fullPage: true });
-  }
-  await studio.page.emulateMedia({ colorScheme: 'light' });
 }
 
 inOrder(() => studio?.page);
@@ -91,7 +80,7 @@ describe('before and during a run', () => {
     await plan.getByRole('button', { name: 'Measure with two steps' }).click();
     await plan.getByText(/^About \d+:\d\d, .* a step\./).waitFor({ timeout: RUN_MS });
     expect(await axe()).toEqual([]);
-    await shot('before');
+    await shot(studio.page, 'before');
     await studio.settings({ beta: 0.1, max_steps: 400 });
     await plan.getByText(/^400 \(/).waitFor();
   });
@@ -122,7 +111,7 @@ describe('before and during a run', () => {
     await worst.locator('summary').click();
     await worst.getByText('Rejected', { exact: true }).waitFor();
     expect(await axe()).toEqual([]);
-    await shot('paused');
+    await shot(studio.page, 'paused');
     await page.getByRole('button', { name: 'Stop and keep' }).click();
     expect(await studio.ended()).toBe('Stopped');
     await studio.settings(SETTINGS);
@@ -162,7 +151,7 @@ describe('a run that is cut off', () => {
       await banner.waitFor();
       if (kill === 'page') {
         expect(await axe()).toEqual([]);
-        await shot('resume');
+        await shot(studio.page, 'resume');
       }
       await banner.getByRole('button', { name: /^(Continue from step \d+|Start it again)$/ }).click();
       expect(await studio.ended()).toBe('Finished');
@@ -201,7 +190,7 @@ describe('the list of runs', () => {
       page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     await expect.poll(beyond, { message: 'pixels beyond 1024' }).toBe(0);
     await page.setViewportSize({ width: 1440, height: 900 });
-    await shot('runs');
+    await shot(studio.page, 'runs');
   });
 
   it('takes a name and notes, deletes and brings back', async () => {

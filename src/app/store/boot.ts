@@ -17,6 +17,7 @@ import { forgetKernels, kernelsTimed } from './kernels';
 import { pushMargins } from './margins';
 import { pushEval, pushStep } from './metrics';
 import { loadModel, modelUnloaded, refreshOffers, useModels } from './models';
+import { watchOffline } from './offline';
 import { watchPlan } from './plan';
 import { watchProbe } from './probe';
 import { announceEval, isBusy, runProgressed, runRestored, useRun } from './run';
@@ -153,6 +154,7 @@ export function boot(): void {
   watchRuns();
   watchRunEnd();
   watchProbe();
+  watchOffline();
   useModels.subscribe((now, before) => {
     if (now.model !== before.model) forgetEvaluation();
   });

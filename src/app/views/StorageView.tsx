@@ -1,6 +1,7 @@
 /** What this browser keeps of models and runs, how much room there is, and how fast it is. */
 import { useEffect } from 'react';
 import type { BackendReport, StorageReport, StoreBackend, StoredItem } from '../../worker/protocol';
+import { OfflineCard } from '../components/OfflineCard';
 import { Badge, Button, Empty, Facts, IconButton, Progress } from '../components/ui';
 import { ViewHead } from '../components/ViewHead';
 import { formatBytes, formatPercent, plural } from '../lib/format';
@@ -174,6 +175,7 @@ export function StorageView() {
           <div className="storage-cards">
             <Room {...report} />
             <Backends backends={report.backends} />
+            <OfflineCard />
           </div>
         )}
       </div>

@@ -62,11 +62,16 @@ export interface Watched {
   foreign: string[];
 }
 
-/** A fresh profile with one page open at `url`. */
+/** Runs in the page: a browser without service workers, so that what a test serves or holds back is what the page gets. */
+function withoutServiceWorker(): void {
+  Reflect.deleteProperty(Navigator.prototype, 'serviceWorker');
+}
+
+/** A fresh profile with one page open at `url`. Without `serviceWorker` the page is not kept for use without network. */
 export async function visit(
   { browser }: TestBrowser,
   url: string,
-  options: { init?: () => void; colorScheme?: 'light' | 'dark' } = {},
+  options: { init?: () => void; colorScheme?: 'light' | 'dark'; serviceWorker?: boolean } = {},
 ): Promise<Watched> {
   const context = await browser.newContext({
     viewport: { width: 1440, height: 900 },
@@ -82,6 +87,7 @@ export async function visit(
     const address = request.url();
     if (!/^(data|blob):/.test(address) && new URL(address).origin !== origin) foreign.push(address);
   });
+  if (!options.serviceWorker) await context.addInitScript(withoutServiceWorker);
   if (options.init) await context.addInitScript(options.init);
   const page = await context.newPage();
   await page.goto(url);
