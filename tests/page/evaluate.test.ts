@@ -1,11 +1,19 @@
-/** Before and after in numbers: a short run, then held-out pairs and two benchmarks with base beside tuned. */
+/**
+ * Before and after in numbers: a short run on polite answers, then held-out pairs and two benchmarks with base beside
+ * tuned. DEMO=1 takes the chat model that those answers were made for, more of them, and as many steps as change it:
+ * half an hour of two cores.
+ */
 import AxeBuilder from '@axe-core/playwright';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Site, serveSite } from '../support/site';
 import { launch, quiet, type TestBrowser, visit, type Watched } from './support/browser';
 import { inOrder } from './support/in-order';
-import { jsonl, shortRows } from './support/rows';
-import { RUN_MS, StudioPage } from './support/studio';
+import { jsonl, politeRows } from './support/rows';
+import { StudioPage } from './support/studio';
+
+const SIZE = process.env.DEMO
+  ? { pairs: 160, steps: 30, accumulate: 2, learningRate: 1e-3, questions: 20, minutes: 120, worth: '5.0' }
+  : { pairs: 16, steps: 4, accumulate: 1, learningRate: 2e-2, questions: 6, minutes: 4, worth: '16.7' };
 
 let site: Site;
 let browser: TestBrowser;
@@ -23,6 +31,11 @@ beforeAll(async () => {
   visited = await visit(browser, site.url);
   studio = new StudioPage(visited.page);
   await studio.modelLoaded();
+  if (process.env.DEMO) {
+    await studio.goTo('Model');
+    await studio.page.getByRole('button', { name: 'Load Pocket 15M' }).click();
+    await studio.page.getByRole('button', { name: 'Pocket 15M is loaded' }).waitFor();
+  }
 });
 afterAll(async () => {
   await browser?.close();
@@ -30,10 +43,10 @@ afterAll(async () => {
 });
 
 it('offers held-out pairs and the built-in benchmarks; without a run the base model alone', async () => {
-  await studio.drop('pairs.jsonl', jsonl(shortRows(16)));
-  await studio.dataRead('pairs.jsonl', 16);
+  await studio.drop('pairs.jsonl', jsonl(politeRows(SIZE.pairs)));
+  await studio.dataRead('pairs.jsonl', SIZE.pairs);
   await studio.holdOut(25);
-  await studio.page.getByText('12 to train on, 4 held out.').waitFor();
+  await studio.page.getByText(`${0.75 * SIZE.pairs} to train on, ${0.25 * SIZE.pairs} held out.`).waitFor();
   await studio.goTo('Evaluate');
   for (const name of ['Held-out pairs', 'COPA', 'OpenBookQA']) {
     expect(await studio.page.getByRole('checkbox', { name }).isChecked(), name).toBe(true);
@@ -42,26 +55,29 @@ it('offers held-out pairs and the built-in benchmarks; without a run the base mo
   await studio.page.getByRole('button', { name: 'Evaluate the base model' }).waitFor();
 });
 
-it('after a run the table shows base beside tuned', { timeout: RUN_MS }, async () => {
+it('after a run the table shows base beside tuned', { timeout: SIZE.minutes * 60_000 }, async () => {
   await studio.settings({
-    max_steps: 4,
-    gradient_accumulation_steps: 1,
+    max_steps: SIZE.steps,
+    gradient_accumulation_steps: SIZE.accumulate,
     max_prompt_length: 48,
     max_length: 96,
-    eval_steps: 4,
-    learning_rate: 2e-2,
+    eval_steps: SIZE.steps,
+    learning_rate: SIZE.learningRate,
   });
   await studio.start();
-  expect(await studio.ended()).toBe('Finished');
+  expect(await studio.ended(SIZE.minutes * 60_000)).toBe('Finished');
   await studio.goTo('Evaluate');
-  await studio.page.getByLabel('Questions of each task').fill('6');
+  await studio.page.getByLabel('Questions of each task').fill(String(SIZE.questions));
   await studio.page.getByRole('button', { name: 'Evaluate base and tuned' }).click();
-  await studio.page.getByTestId('announcements').getByText('The evaluation is done.').waitFor({ state: 'attached' });
+  await studio.page
+    .getByTestId('announcements')
+    .getByText('The evaluation is done.')
+    .waitFor({ state: 'attached', timeout: SIZE.minutes * 60_000 });
   const pairs = await cells(/^Held-out pairs/);
-  expect(pairs[0]).toBe('4');
+  expect(pairs[0]).toBe(String(SIZE.pairs / 4));
   for (const name of [/^COPA/, /^OpenBookQA/]) {
     const [n, base, tuned, difference, interval, p, flipped] = await cells(name);
-    expect(n).toBe('6');
+    expect(n).toBe(String(SIZE.questions));
     const [before, after] = [base, tuned].map((text) => Number(/^([\d.]+) %/.exec(text)?.[1]));
     const change = Number(difference.replace('−', '-').split(' ')[0]);
     // Shown to one or two digits each.
@@ -69,16 +85,19 @@ it('after a run the table shows base beside tuned', { timeout: RUN_MS }, async (
     expect(interval).toMatch(/^[+−]?[\d.]+ … [+−]?[\d.]+$/);
     expect(p).toMatch(/^[01]\.\d{3}$/);
     const [, won, lost] = /^\+(\d+) −(\d+)$/.exec(flipped)!;
-    expect((100 * (Number(won) - Number(lost))) / 6).toBeCloseTo(change, 0);
+    expect((100 * (Number(won) - Number(lost))) / SIZE.questions).toBeCloseTo(change, 0);
   }
-  await table().getByText('Only 6 items: one of them is worth 16.7 points. Use at least 50.').first().waitFor();
+  await table()
+    .getByText(`Only ${SIZE.questions} items: one of them is worth ${SIZE.worth} points. Use at least 50.`)
+    .first()
+    .waitFor();
 });
 
 it('lists the questions with both scores, by filter and search', async () => {
   const questions = studio.page.getByRole('region', { name: 'Questions' });
   await questions.getByLabel('Task').selectOption('COPA');
   await questions.getByLabel('Show').selectOption('all');
-  await questions.getByText('6 questions', { exact: true }).waitFor();
+  await questions.getByText(`${SIZE.questions} questions`, { exact: true }).waitFor();
   await questions.getByLabel('Search').fill('faucet');
   await questions.getByText('1 question', { exact: true }).waitFor();
   const row = questions.getByRole('row', { name: /water flowed from the spout/ });

@@ -1,4 +1,4 @@
-/** Small real pairs: rows of the built-in set, each answer cut after a few sentences. */
+/** Small real pairs: rows of the built-in sets, those of stories with each answer cut after a few sentences. */
 import { readFileSync } from 'node:fs';
 import { repositoryPath } from '../../support/files';
 
@@ -30,6 +30,19 @@ export function shortRows(count: number): Row[] {
     .filter(({ chosen, rejected }) => chosen !== rejected);
   if (rows.length < count) throw new Error(`the built-in set has only ${rows.length} such pairs`);
   return rows.slice(0, count);
+}
+
+/** The `count` shortest pairs of the built-in set of polite answers, in the set's own form. */
+export function politeRows(count: number): Record<'instruction' | 'input' | 'chosen' | 'rejected', string>[] {
+  const rows: ReturnType<typeof politeRows> = JSON.parse(
+    readFileSync(repositoryPath('public/data/politeness.json'), 'utf8'),
+  );
+  const length = ({ instruction, input, chosen, rejected }: (typeof rows)[number]) =>
+    instruction.length + input.length + chosen.length + rejected.length;
+  return rows
+    .filter(({ chosen, rejected }) => chosen !== rejected)
+    .sort((a, b) => length(a) - length(b))
+    .slice(0, count);
 }
 
 export const jsonl = (rows: readonly unknown[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join('');

@@ -85,9 +85,9 @@ export class StudioPage {
   }
 
   /** Waits until the run is over, and says how it ended. */
-  async ended(): Promise<string | null> {
+  async ended(timeout = RUN_MS): Promise<string | null> {
     const title = this.page.locator('main h1');
-    await title.getByText(/^(Finished|Stopped|Failed)$/).waitFor({ timeout: RUN_MS });
+    await title.getByText(/^(Finished|Stopped|Failed)$/).waitFor({ timeout });
     return title.textContent();
   }
 
