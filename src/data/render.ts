@@ -133,6 +133,20 @@ export function renderRow(
   return text;
 }
 
+/**
+ * The text of a conversation up to where the answer to its last turn begins.
+ *
+ * @throws ChatTemplateError when the template refuses the turns
+ */
+export function renderTurns(
+  turns: readonly ChatMessage[],
+  settings: RenderSettings,
+  tokenizer: TemplateTokenizer | null,
+): string {
+  const layout = settings.format === 'as-is' ? plain : layoutOf(settings, tokenizer);
+  return layout(withSystem([...turns], settings.system ?? ''), true);
+}
+
 /** All rows that can be rendered, each with its line, and the problems of the rest. */
 export function renderRows(
   rows: readonly SourceRow[],

@@ -51,6 +51,10 @@ export const evalSteps = (total: number, { eval_steps }: Pick<HParams, 'eval_ste
 export const saveSteps = (total: number, { save_steps }: Pick<HParams, 'save_steps'>): number =>
   stepsOrShare(total, save_steps);
 
+/** Steps between answers to the chosen prompts; 0 for none. */
+export const sampleSteps = (total: number, { sample_steps }: { sample_steps: number }): number =>
+  stepsOrShare(total, sample_steps);
+
 /** Whether to evaluate after this (1-based) step. */
 export function evaluatesAfter(step: number, total: number, every: number): boolean {
   return step === total || (every > 0 && step % every === 0);

@@ -41,6 +41,12 @@ export interface RowLayout {
   truncated: boolean;
 }
 
+/** The ids of a prompt alone, to be continued; as `layoutRow` begins a sequence. */
+export function promptIds(encoder: Encoder, prompt: string, bos: number | null): number[] {
+  const ids = encoder.encode(prompt);
+  return bos !== null && ids[0] !== bos ? [bos, ...ids] : ids;
+}
+
 /** The answer's ids are those of prompt + answer beyond the prompt's; one merged token at the border goes back. */
 function splitAnswer(prompt: readonly number[], full: readonly number[]): { prompt: number[]; answer: number[] } {
   let start = prompt.length;

@@ -1,5 +1,6 @@
 /** Tasks whose answer must be produced: greedy generation up to a stop text, then exact match. */
 import type { Tokenizer } from '../data/tokenizer';
+import { answerText } from '../generate/answer-text';
 import { generate, planGeneration } from '../generate/generate';
 import { type AdapterSource, InferenceSession } from '../inference/session';
 import type { LoadedModel } from '../model/session';
@@ -66,7 +67,7 @@ export async function produceAnswers(
   const session = await InferenceSession.create(model, capacity, adapter);
   const texts: string[][] = [];
   let done = 0;
-  const textOf = (ids: readonly number[]) => tokenizer.decode(ids.filter((id) => !stopIds.includes(id)));
+  const textOf = (ids: readonly number[]) => answerText(tokenizer, ids, stopIds);
   try {
     for (const side of sides) {
       session.adapterOn = side;

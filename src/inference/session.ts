@@ -76,6 +76,11 @@ export class InferenceSession {
     return session;
   }
 
+  /** DoRA: takes the factors from the adapter as it is now. Due when the slabs are somebody else's and have changed. */
+  refreshAdapter(): void {
+    for (let i = 0; i < this.model.config.layers; i++) this.#adapted?.refresh(i);
+  }
+
   /**
    * Log-probability of each entry's target, in nats; with several `sides` once for each: the adapter on or off.
    * @throws RangeError when the pack exceeds the capacity

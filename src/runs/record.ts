@@ -1,11 +1,14 @@
 /** What is kept of a run beside its checkpoints: enough to list it, to judge it and to make it again. */
+import type { PromptFormat } from '../data/prompt-formats';
+import type { Vote } from '../eval/votes';
 import type { HParams } from '../train/hparams';
+import type { SampleSettings } from '../train/sample-settings';
 
 /** `running` in the record of a run that nothing works on means that it was cut off. */
 export type KeptState = 'running' | 'paused' | 'finished' | 'stopped' | 'failed';
 
 /** Settings as the page knows them. */
-export type RunSettings = { hparams: HParams };
+export type RunSettings = { hparams: HParams; samples?: SampleSettings };
 
 /** `S`: settings; `L`: what a model is loaded with. */
 export interface RunRecord<S extends RunSettings = RunSettings, L = unknown> {
@@ -37,6 +40,12 @@ export interface RunRecord<S extends RunSettings = RunSettings, L = unknown> {
     evalPairs: number;
   };
   settings: S;
+  /** What the prompt format came to. Records of earlier versions have neither this nor the next two. */
+  promptFormat?: PromptFormat;
+  /** Prompts that the run answers on its way, as they are shown and as tokens. */
+  samplePrompts?: { text: string; ids: number[] }[];
+  /** Blind votes between answers of the base model and of this run's adapter. */
+  votes?: Vote[];
   /** Name of the GPU. */
   device: string;
   state: KeptState;

@@ -1,5 +1,7 @@
 /** A run as a small JSON file that makes it again: settings, model and data by name and fingerprint, and what came of it. */
+import { type Tally, tallyOf } from '../eval/votes';
 import { parseHParams } from '../train/parse-hparams';
+import { parseSamples } from '../train/sample-settings';
 import { RunError } from './errors';
 import type { RunRecord, RunSettings } from './record';
 
@@ -12,14 +14,18 @@ export interface RunCard<S extends RunSettings = RunSettings, L = unknown>
   extends Pick<RunRecord<S, L>, FromRecord | 'settings'> {
   /** ISO 8601. */
   created: string;
-  result: Pick<RunRecord, 'state' | 'step' | 'totalSteps' | 'seconds' | 'last' | 'lastEval'>;
+  result: Pick<RunRecord, 'state' | 'step' | 'totalSteps' | 'seconds' | 'last' | 'lastEval'> & {
+    /** Blind votes; absent where there were none. */
+    votes?: Tally;
+  };
 }
 
 export function writeRunCard(record: RunRecord): string {
   const { name, notes, model, data, device, settings } = record;
   const { state, step, totalSteps, seconds, last, lastEval } = record;
   const created = new Date(record.createdAt).toISOString();
-  const result = { state, step, totalSteps, seconds, last, lastEval };
+  const votes = record.votes?.length ? tallyOf(record.votes) : undefined;
+  const result = { state, step, totalSteps, seconds, last, lastEval, votes };
   const card: RunCard = { name, created, notes, model, data, device, settings, result };
   return `${JSON.stringify({ format: CARD_FORMAT, version: VERSION, ...card }, null, 2)}\n`;
 }
@@ -46,5 +52,6 @@ export function parseRunCard<S extends RunSettings, L>(text: string): RunCard<S,
   if (typeof card.model.id !== 'string' || typeof card.data.fingerprint !== 'string')
     throw bad('it names no model or data');
   const { hparams } = parseHParams(card.settings.hparams);
-  return { ...card, settings: { ...card.settings, hparams } };
+  const samples = card.settings.samples && parseSamples(card.settings.samples);
+  return { ...card, settings: { ...card.settings, hparams, ...(samples && { samples }) } };
 }

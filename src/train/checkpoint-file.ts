@@ -7,7 +7,7 @@ import { SafetensorsError } from '../formats/safetensors';
 import { bytesOf, type NamedTensor, readTensorFile, writeTensorFile } from '../formats/tensor-file';
 import type { Checkpoint, SamplerState } from './checkpoint';
 import { TrainingError } from './errors';
-import type { EvalRecord, StepRecord } from './records';
+import type { EvalRecord, SampleRecord, StepRecord } from './records';
 
 const FORMAT = 'orpo-studio-checkpoint';
 const VERSION = 1;
@@ -21,6 +21,8 @@ interface Head {
   sampler: SamplerState;
   logColumns: string[];
   evalColumns: string[];
+  /** Absent where there are none. */
+  samples?: readonly SampleRecord[];
 }
 
 type Row = object;
@@ -56,10 +58,13 @@ export interface FileExtras {
 
 /** The bytes of a checkpoint file. */
 export function writeCheckpoint(checkpoint: Checkpoint, extras: FileExtras = {}): Uint8Array<ArrayBuffer> {
-  const { step, sampler, adapter, moments } = checkpoint;
+  const { step, sampler, adapter, moments, samples } = checkpoint;
   const log = table('log', checkpoint.steps);
   const evals = table('eval_log', checkpoint.evals);
-  const head: Head = { version: VERSION, step, sampler, logColumns: log.columns, evalColumns: evals.columns };
+  const head: Head = {
+    ...{ version: VERSION, step, sampler, logColumns: log.columns, evalColumns: evals.columns },
+    ...(samples.length > 0 && { samples }),
+  };
   const values = [...adapter.values()].map(
     ({ name, shape, values }): NamedTensor => ({ name, shape, dtype: 'F32', bytes: bytesOf(values) }),
   );
@@ -94,6 +99,7 @@ export async function readCheckpoint(file: Uint8Array, name: string): Promise<Ch
     moments: [],
     steps: rowsOf<StepRecord>(tensors.get('log'), head.logColumns),
     evals: rowsOf<EvalRecord>(tensors.get('eval_log'), head.evalColumns),
+    samples: head.samples ?? [],
   };
   const extras: CheckpointFile['extras'] = new Map();
   for (const tensor of tensors.values()) {

@@ -5,7 +5,7 @@ import { adapterSpecs, downloadAdapter, packAdapter, unpackAdapter, uploadAdapte
 import { momentRanges } from '../model/moments';
 import type { Session } from '../model/session';
 import { TrainingError } from './errors';
-import type { EvalRecord, StepRecord } from './records';
+import type { EvalRecord, SampleRecord, StepRecord } from './records';
 import type { Trainer } from './trainer';
 
 /** Which order the pairs come in and how far the run is in it; the order itself follows from these (data/sampler). */
@@ -31,6 +31,7 @@ export interface Checkpoint {
   sampler: SamplerState;
   steps: readonly StepRecord[];
   evals: readonly EvalRecord[];
+  samples: readonly SampleRecord[];
 }
 
 const F32_MOMENTS = { m: 'exp_avg', v: 'exp_avg_sq' } as const;
@@ -75,10 +76,11 @@ async function takeMoments(session: Session, eightBit: boolean): Promise<NamedTe
 
 /** Takes a checkpoint. No step may be in work. Rejects when the GPU is gone. */
 export async function takeCheckpoint(trainer: Trainer): Promise<Checkpoint> {
-  const { session, plan, step, log, evalLog } = trainer;
+  const { session, plan, step, log, evalLog, sampleLog } = trainer;
   const adapter = await downloadAdapter(session);
   const moments = await takeMoments(session, plan.hparams.optim === 'adamw_8bit');
-  return { step, adapter, moments, sampler: samplerState(trainer), steps: [...log], evals: [...evalLog] };
+  const logs = { steps: [...log], evals: [...evalLog], samples: [...sampleLog] };
+  return { step, adapter, moments, sampler: samplerState(trainer), ...logs };
 }
 
 const misfit = (what: string) =>
@@ -121,7 +123,7 @@ function putMoments(session: Session, moments: readonly NamedTensor[], eightBit:
  */
 export function putCheckpoint(trainer: Trainer, checkpoint: Checkpoint): void {
   const { session, plan } = trainer;
-  const { sampler, steps, evals, step } = checkpoint;
+  const { sampler, steps, evals, samples, step } = checkpoint;
   const { seed, shuffle, rows } = samplerState(trainer);
   if (sampler.rows !== rows) throw misfit(`it was made over ${sampler.rows} pairs, not ${rows}`);
   if (sampler.seed !== seed || sampler.shuffle !== shuffle) throw misfit('its pairs come in another order');
@@ -130,5 +132,5 @@ export function putCheckpoint(trainer: Trainer, checkpoint: Checkpoint): void {
   }
   uploadAdapter(session, checkpoint.adapter);
   putMoments(session, checkpoint.moments, plan.hparams.optim === 'adamw_8bit');
-  trainer.resume(steps, evals);
+  trainer.resume(steps, evals, samples);
 }

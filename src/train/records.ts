@@ -27,4 +27,18 @@ export interface StepRecord extends OrpoMetrics {
   learning_rate: number;
 }
 
+/** One answer of the model in training. */
+export interface SampleAnswer {
+  text: string;
+  tokens: number;
+  /** False when it was cut off at the most new tokens. */
+  ended: boolean;
+}
+
+/** What the adapter answered at a step; step 0 is the model before training. */
+export interface SampleRecord {
+  step: number;
+  answers: { prompt: string; greedy: SampleAnswer; sampled: SampleAnswer }[];
+}
+
 export type EvalRecord = { step: number; eval_loss: number } & { [K in keyof OrpoMetrics as `eval_${K}`]: number };

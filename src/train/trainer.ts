@@ -11,7 +11,7 @@ import { TrainingError } from './errors';
 import { meanMetrics, microBatchMetrics, type PairMetrics } from './metrics';
 import { optimizerStep } from './optimizer';
 import { evalBatches, type PassPair, type ShapedPair, splitPasses } from './passes';
-import type { EvalRecord, OrpoMetrics, StepRecord } from './records';
+import type { EvalRecord, OrpoMetrics, SampleRecord, StepRecord } from './records';
 import type { TrainingPlan } from './run-plan';
 import { lrFactor } from './schedule';
 
@@ -20,6 +20,7 @@ const RESULT_BYTES = PAIR_RESULT.length * 4;
 export interface TrainerEvents {
   onStep?(record: StepRecord, pairs: number, tokens: number): void;
   onEval?(record: EvalRecord): void;
+  onSample?(record: SampleRecord): void;
   /** beta times the log-probability of chosen less that of rejected, for each pair of a step; rows of `plan.train`. */
   onMargins?(step: number, rows: number[], margins: number[]): void;
   /** GPU time of one step by kernel, where {@link RunOptions.profile} asked for it. */
@@ -34,6 +35,11 @@ export interface RunOptions {
   signal?: AbortSignal;
   /** Asked before each step whether to time its kernels; that step is slower. The device needs `timestamp-query`. */
   profile?(): boolean;
+  /**
+   * Asks for answers of the adapter as it is: before the first step, after every so many and after the last. No step is in
+   * work, and the run waits. Whatever is asked leaves the adapter, its moments and the order of pairs alone.
+   */
+  sample?: { every: number; take(): Promise<Omit<SampleRecord, 'step'>> };
   /** Called after every so many steps, with no step in work; the run waits for it. */
   save?: { every: number; take(): Promise<void> };
 }
@@ -54,6 +60,7 @@ export class Trainer {
   readonly events: TrainerEvents;
   readonly log: StepRecord[] = [];
   readonly evalLog: EvalRecord[] = [];
+  readonly sampleLog: SampleRecord[] = [];
   /** Optimizer steps done. */
   step = 0;
 
@@ -64,9 +71,10 @@ export class Trainer {
   }
 
   /** Goes on from a log of another trainer. The session must hold what that one left (train/checkpoint). */
-  resume(log: readonly StepRecord[], evalLog: readonly EvalRecord[]): void {
+  resume(log: readonly StepRecord[], evalLog: readonly EvalRecord[], sampleLog: readonly SampleRecord[] = []): void {
     this.log.splice(0, this.log.length, ...log);
     this.evalLog.splice(0, this.evalLog.length, ...evalLog);
+    this.sampleLog.splice(0, this.sampleLog.length, ...sampleLog);
     this.step = log.at(-1)?.step ?? 0;
   }
 
@@ -95,8 +103,10 @@ export class Trainer {
     return this.step >= steps.length;
   }
 
-  async #steps(last: number, pending: PendingStep[], { signal, save, profile }: RunOptions): Promise<void> {
+  async #steps(last: number, pending: PendingStep[], options: RunOptions): Promise<void> {
+    const { signal, save, sample, profile } = options;
     const { steps, evalEvery } = this.plan;
+    if (sample && this.step === 0 && this.sampleLog.length === 0) await this.#sample(sample);
     while (this.step < last && !signal?.aborted) {
       if (profile?.()) {
         while (pending.length) await this.#finishStep(pending.shift()!);
@@ -107,12 +117,23 @@ export class Trainer {
         while (pending.length) await this.#finishStep(pending.shift()!);
         await this.evaluate();
       }
+      if (sample && evaluatesAfter(this.step, steps.length, sample.every)) {
+        while (pending.length) await this.#finishStep(pending.shift()!);
+        await this.#sample(sample);
+      }
       if (save && save.every > 0 && this.step % save.every === 0 && this.step < steps.length) {
         while (pending.length) await this.#finishStep(pending.shift()!);
         await save.take();
       }
     }
     while (pending.length) await this.#finishStep(pending.shift()!);
+  }
+
+  async #sample({ take }: NonNullable<RunOptions['sample']>): Promise<void> {
+    this.events.onActivity?.('answering the prompts');
+    const record = { step: this.step, ...(await take()) };
+    this.sampleLog.push(record);
+    this.events.onSample?.(record);
   }
 
   /** One step alone, every kernel of it timed. */

@@ -1,12 +1,13 @@
 /** The part of the protocol about runs that are kept: checkpoints, history, and what a run starts from. */
 import type { RunChange, RunRecord } from '../runs/record';
 import type { RunCard } from '../runs/run-card';
-import type { EvalRecord, StepRecord } from '../train/records';
+import type { EvalRecord, SampleRecord, StepRecord } from '../train/records';
 import type { ExportResult, RunProgress, Settings, StudioError } from './protocol';
 import type { ModelRequests } from './protocol-models';
 
 export type { KeptState, RunChange } from '../runs/record';
 export type { RunCard } from '../runs/run-card';
+export type { SampleAnswer, SampleRecord } from '../train/records';
 
 /** How the model of a run is loaded again. */
 export type ModelLoad = Pick<ModelRequests['loadModel']['args'], 'source' | 'chatml' | 'quantize'>;
@@ -25,6 +26,7 @@ export interface RunSummary {
 export interface RunCurves {
   steps: StepRecord[];
   evals: EvalRecord[];
+  samples: SampleRecord[];
 }
 
 /**
@@ -100,6 +102,8 @@ export type RunEvent =
   | { event: 'restored'; run: RunSummary; curves: RunCurves; damaged: number[] }
   /** Reward margins of the pairs of a step. */
   | { event: 'margins'; step: number; rows: number[]; margins: number[] }
+  /** Answers to the run's prompts, as the adapter gives them at this step. */
+  | { event: 'sample'; record: SampleRecord }
   | { event: 'kernels'; step: number; milliseconds: number; times: { name: string; dispatches: number; ms: number }[] }
   | { event: 'checkpoint'; step: number; bytes: number }
   /** A checkpoint could not be stored. The run goes on, and those before it are untouched. */

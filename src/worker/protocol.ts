@@ -9,6 +9,7 @@ import type { ChatmlSupport } from '../data/chatml-tokens';
 import type { Advice } from '../train/advice';
 import type { HParams } from '../train/hparams';
 import type { EvalRecord, StepRecord } from '../train/records';
+import type { ChatEvent, ChatRequests, SampleSettings } from './protocol-chat';
 import type { DataPreview, DataRequests, PromptChoice, Role, Split } from './protocol-data';
 import type { EvaluateEvent, EvaluateRequests } from './protocol-evaluate';
 import type { ExportProgress, ExportRequests, MergeBase } from './protocol-export';
@@ -18,6 +19,13 @@ import type { StorageRequests } from './protocol-storage';
 
 /** What every setting is unless somebody says otherwise, and the modules that may carry an adapter. */
 export { DEFAULT_HPARAMS, TARGET_MODULES } from '../train/hparams';
+export {
+  checkSampleNumber,
+  DEFAULT_SAMPLES,
+  MOST_SAMPLE_PROMPTS,
+  parseSamples,
+} from '../train/sample-settings';
+export type * from './protocol-chat';
 export type * from './protocol-data';
 export type * from './protocol-evaluate';
 export type * from './protocol-export';
@@ -130,6 +138,8 @@ export interface RunPlan {
   trainableParameters: number;
   memory: MemoryItem[];
   memoryBytes: number;
+  /** What the run will be asked on its way; empty when nothing is. */
+  samplePrompts: string[];
   /** Empty when the run may start; otherwise sentences that say what to change. */
   blockers: string[];
   warnings: string[];
@@ -145,6 +155,8 @@ export interface Settings {
   splitBy?: Split['by'];
   /** How rows become text; `auto` when absent. */
   prompt?: PromptChoice;
+  /** Prompts that the run answers on its way; none when absent. */
+  samples?: SampleSettings;
   /** SHA-256 of the adapter that the run starts from in place of a random one; it must be the one loaded last. */
   startAdapter?: string;
 }
@@ -199,7 +211,8 @@ export interface ModelProgress {
 // ---------------------------------------------------------------------------------------------- requests
 
 export interface Requests
-  extends DataRequests,
+  extends ChatRequests,
+    DataRequests,
     EvaluateRequests,
     ExportRequests,
     ModelRequests,
@@ -260,6 +273,7 @@ export type WorkerEvent =
   | { event: 'modelUnloaded' }
   /** The GPU went away, and with it the model and a run in work. Loading the model again opens it anew. */
   | { event: 'deviceLost'; error: StudioError }
+  | ChatEvent
   | EvaluateEvent
   | RunEvent;
 

@@ -1,29 +1,24 @@
 /** The run requests of the protocol: training, pausing and going on, and the runs that are kept. */
 
-import type { Tokenizer } from '../data/tokenizer';
 import type { AdapterTensor } from '../formats/peft';
-import { readTensorFile, writeTensorFile } from '../formats/tensor-file';
+import { writeTensorFile } from '../formats/tensor-file';
 import type { Gpu } from '../gpu/device';
-import { GpuError } from '../gpu/errors';
-import type { OpenModel } from '../model/load';
+import type { AdapterSource } from '../inference/session';
 import { RunError } from '../runs/errors';
 import { pairText } from '../runs/hand-over/rows';
 import { RunKeeper } from '../runs/keeper';
-import { pairsFingerprint, pairsOf, pairTensors } from '../runs/pairs-file';
-import { type KeptRun, RunStore } from '../runs/run-store';
+import { pairsFingerprint, pairTensors } from '../runs/pairs-file';
+import { RunStore } from '../runs/run-store';
 import type { ModelStore } from '../storage/store';
-import type { Checkpoint } from '../train/checkpoint';
-import { readCheckpoint } from '../train/checkpoint-file';
-import { parseHParams } from '../train/parse-hparams';
-import { planTraining, type TrainingPlan } from '../train/run-plan';
+import type { TrainingPlan } from '../train/run-plan';
+import { explainLoss } from './device-loss';
 import { StateError, studioError } from './errors';
 import type { GpuTurn } from './gpu-turn';
 import { handedOver } from './hand-over';
 import { probe } from './probe';
 import type {
+  ChatRequests,
   KeptRecord,
-  ModelLoad,
-  ModelSummary,
   ProbeResult,
   RunProgress,
   RunRequests,
@@ -31,7 +26,8 @@ import type {
   WorkerEvent,
 } from './protocol';
 import { type FinishedRun, Run, type RunStart } from './run';
-import { RUN_LOCK, RunShelf, summaryOf } from './run-shelf';
+import { type LoadedModel, newRecord, type PlannedRun, restoreRun } from './run-record';
+import { curvesOf, RUN_LOCK, RunShelf, summaryOf } from './run-shelf';
 import { readStartAdapter, type StartingAdapter } from './start-adapter';
 
 export interface RunDeskHost {
@@ -41,22 +37,13 @@ export interface RunDeskHost {
   turn: GpuTurn;
   emit(event: WorkerEvent): void;
   /** @throws StateError `no-model` */
-  model(): { open: OpenModel; tokenizer: Tokenizer; summary: ModelSummary; load: ModelLoad | null };
+  model(): LoadedModel;
   /** The device in use; null once it is lost. */
   gpu(): Gpu | null;
 }
 
-export interface PlannedRun {
-  plan: TrainingPlan;
-  settings: Settings;
-  dataName: string;
-}
-
-/** Milliseconds in which a device that failed is known to be lost. */
-const LOSS_MS = 500;
-
 /** A probe needs the page's data: the studio answers that. */
-type Requests = Omit<RunRequests, 'probe'>;
+type Requests = Omit<RunRequests, 'probe'> & Pick<ChatRequests, 'vote'>;
 type Handlers = { [K in keyof Requests]: (args: Requests[K]['args']) => Promise<Requests[K]['result']> };
 
 export class RunDesk {
@@ -82,14 +69,14 @@ export class RunDesk {
       this.#host.turn.take('run', () => this.#locked(id, () => this.#continue(id))),
     openRun: ({ id }: { id: string }) => this.#host.turn.take('run', () => this.#open(id)),
     handOver: async ({ id }: { id: string }) => {
-      const { kept, plan, newest } = await this.#restore(id);
+      const { kept, plan, newest } = await restoreRun(this.#runs, id, this.#host.model());
       const { open, tokenizer, summary } = this.#host.model();
       const isNf4 = !summary.quantized && [...open.weights.byName.values()].some(({ format }) => format === 'NF4');
       return handedOver({ record: kept.record, plan, newest, tokenizer, isNf4 });
     },
     pause: async () => this.#tell((run) => run.pause()),
-    resume: async () => this.#tell((run) => run.resume()),
-    singleStep: async () => this.#tell((run) => run.singleStep()),
+    resume: () => this.#tellQuietly((run) => run.resume()),
+    singleStep: () => this.#tellQuietly((run) => run.singleStep()),
     profileStep: async () => {
       if (!this.#host.model().open.gpu.device.features.has('timestamp-query')) {
         throw new StateError('no-timestamps', 'This browser does not let pages time the GPU (timestamp-query).');
@@ -113,8 +100,21 @@ export class RunDesk {
     },
   };
 
-  stop(): RunProgress {
-    return this.#tell((run) => run.stop());
+  stop(): Promise<RunProgress> {
+    return this.#tellQuietly((run) => run.stop());
+  }
+
+  /** The adapter that answers as the tuned model: of the paused run, else of the one that ended or was opened last. */
+  get adapter(): { source: AdapterSource; step: number } | null {
+    if (this.#run) return this.#run.pausedAdapter;
+    if (!this.finished) return null;
+    const { plan, adapter, steps } = this.finished;
+    return { source: { layout: plan.lora, tensors: adapter }, step: steps.length };
+  }
+
+  /** While it is, answers may be written with its adapter. */
+  get isPaused(): boolean {
+    return Boolean(this.#run?.pausedAdapter);
   }
 
   /** Times two steps of a run that is then forgotten. */
@@ -129,9 +129,11 @@ export class RunDesk {
       const adapter = this.#startAdapter(planned);
       return this.#locked(id, async () => {
         const kept = await this.#create(id, planned);
-        const { plan, dataName } = planned;
+        const { plan, samples, dataName } = planned;
         return this.#go({
           plan,
+          samples,
+          tokenizer: this.#host.model().tokenizer,
           dataName,
           checkpoint: null,
           adapter,
@@ -147,6 +149,12 @@ export class RunDesk {
     return this.#run?.progress ?? IDLE;
   }
 
+  /** A paused run is asked once nothing else reads its adapter. */
+  async #tellQuietly(what: (run: Run) => void): Promise<RunProgress> {
+    await this.#host.turn.reclaim();
+    return this.#tell(what);
+  }
+
   /** Runs `work` unless another tab trains the same run. */
   #locked<T>(id: string, work: () => Promise<T>): Promise<T> {
     const { locks } = this.#host;
@@ -157,7 +165,7 @@ export class RunDesk {
     });
   }
 
-  #startAdapter({ settings }: PlannedRun): Map<string, AdapterTensor> | null {
+  #startAdapter({ settings }: { settings: Settings }): Map<string, AdapterTensor> | null {
     const wanted = settings.startAdapter;
     if (!wanted) return null;
     if (this.#adapter?.about.sha256 === wanted) return this.#adapter.tensors;
@@ -176,37 +184,12 @@ export class RunDesk {
   }
 
   /** Keeps a new run; false when storage refuses, which is told and does not hold the run back. */
-  async #create(id: string, { plan, settings, dataName }: PlannedRun): Promise<boolean> {
+  async #create(id: string, planned: PlannedRun): Promise<boolean> {
     const { emit, model } = this.#host;
-    const { open, summary, load } = model();
+    const { plan } = planned;
     try {
       const pairs = pairTensors({ train: plan.train.map((p) => p.pair), eval: plan.evaluation.map((p) => p.pair) });
-      const now = Date.now();
-      const { info } = open.gpu;
-      const record: KeptRecord = {
-        id,
-        name: `${summary.title}, ${dataName}`,
-        notes: '',
-        createdAt: now,
-        updatedAt: now,
-        deletedAt: null,
-        model: { ...identity(summary), title: summary.title, format: summary.format, load },
-        data: {
-          name: dataName,
-          fingerprint: await pairsFingerprint(pairs),
-          trainPairs: plan.train.length,
-          evalPairs: plan.evaluation.length,
-        },
-        settings,
-        device: info.description || [info.vendor, info.architecture].filter(Boolean).join(' '),
-        state: 'running',
-        step: 0,
-        totalSteps: plan.steps.length,
-        seconds: 0,
-        last: null,
-        lastEval: null,
-        error: null,
-      };
+      const record = newRecord(id, model(), planned, await pairsFingerprint(pairs));
       await this.#runs.create(record, writeTensorFile(pairs, {}));
       emit({ event: 'runKept', runId: id, fingerprint: record.data.fingerprint });
       return true;
@@ -217,57 +200,28 @@ export class RunDesk {
   }
 
   async #continue(id: string): Promise<RunProgress> {
-    const { kept, plan, newest, damaged } = await this.#restore(id);
+    const { kept, plan, samples, newest, damaged } = await restoreRun(this.#runs, id, this.#host.model());
     if (newest && newest.step >= plan.steps.length) {
       throw new RunError('run-over', 'This run has made all its steps. Open it for export, or start a new one.');
     }
-    const curves = { steps: [...(newest?.steps ?? [])], evals: [...(newest?.evals ?? [])] };
+    const curves = curvesOf(newest);
     const now = await this.#runs.change(id, { state: 'running', error: null });
     this.#host.emit({ event: 'restored', run: summaryOf(now, true), curves, damaged });
     const { data, seconds, settings } = kept.record;
-    const adapter = newest ? null : this.#startAdapter({ plan, settings, dataName: data.name });
+    const adapter = newest ? null : this.#startAdapter({ settings });
     const keeper = this.#keeper(id, plan);
-    return this.#go({ plan, dataName: data.name, checkpoint: newest, adapter, seconds, keeper }, id);
-  }
-
-  /** What a run was, laid out for the loaded model, and its newest sound checkpoint. */
-  async #restore(id: string): Promise<{
-    kept: KeptRun<KeptRecord>;
-    plan: TrainingPlan;
-    newest: Checkpoint | null;
-    damaged: number[];
-  }> {
-    const before = await this.#runs.get(id);
-    const { open, summary } = this.#host.model();
-    const { model, settings } = before.record;
-    const { id: modelId, chatml, quantized } = identity(summary);
-    if (modelId !== model.id || chatml !== model.chatml || quantized !== model.quantized) {
-      throw new RunError(
-        'other-model',
-        `This run trains ${model.title} (${model.format}). Load that model first, in the same way.`,
-      );
-    }
-    const { tensors } = await readTensorFile(await this.#runs.pairs(id), 'pairs');
-    const pairs = pairsOf(tensors);
-    const { hparams } = parseHParams(settings.hparams);
-    const { device, profile } = open.gpu;
-    const plan = planTraining(open.config, device.limits, profile.attentionTile, hparams, pairs.train, pairs.eval);
-    const found = await this.#runs.newestCheckpoint(id).catch((error: unknown) => {
-      if (error instanceof RunError && error.code === 'no-checkpoint') return null;
-      throw error;
-    });
-    const newest = found && (await readCheckpoint(found.bytes, `checkpoint ${found.step}`)).checkpoint;
-    const damaged = found?.damaged ?? before.checkpoints;
-    return { kept: await this.#runs.get(id), plan, newest, damaged };
+    const { tokenizer } = this.#host.model();
+    const dataName = data.name;
+    return this.#go({ plan, samples, tokenizer, dataName, checkpoint: newest, adapter, seconds, keeper }, id);
   }
 
   async #open(id: string): Promise<RunProgress> {
-    const { kept, plan, newest, damaged } = await this.#restore(id);
+    const { kept, plan, newest, damaged } = await restoreRun(this.#runs, id, this.#host.model());
     if (!newest) throw new RunError('no-checkpoint', 'There is no checkpoint of this run to open. Continue it first.');
     const { adapter, steps, evals, step } = newest;
     const { record } = kept;
     this.finished = { adapter, plan, steps, evals, dataName: record.data.name };
-    const curves = { steps: [...steps], evals: [...evals] };
+    const curves = curvesOf(newest);
     this.#host.emit({ event: 'restored', run: summaryOf(kept, false), curves, damaged });
     const state = step >= record.totalSteps ? 'finished' : 'stopped';
     return { ...IDLE, state, step, totalSteps: record.totalSteps, epoch: steps.at(-1)?.epoch ?? 0 };
@@ -283,29 +237,22 @@ export class RunDesk {
         this.finished = finished;
       });
     } catch (cause) {
-      const error = await this.#explain(cause, open.gpu, start.keeper !== null);
+      const next = start.keeper
+        ? 'Load the model again and continue from the last checkpoint'
+        : 'Load the model and start again';
+      const error = await explainLoss(
+        cause,
+        open.gpu,
+        this.#host.gpu() !== null,
+        `The GPU was lost during the run. ${next}; if it happens again, lower max_length or close other programs that use the GPU.`,
+      );
       if (id) await start.keeper?.note(run.progress.step, { state: 'failed', error: studioError(error) });
       throw error;
     } finally {
       this.#run = null;
     }
   }
-
-  /** A failure because the device went away is told as that. */
-  async #explain(cause: unknown, { device }: Gpu, isKept: boolean): Promise<unknown> {
-    const soon = new Promise((resolve) => setTimeout(resolve, LOSS_MS, 'there'));
-    if (this.#host.gpu() && (await Promise.race([device.lost, soon])) === 'there') return cause;
-    return new GpuError(
-      'device-lost',
-      `The GPU was lost during the run. ${isKept ? 'Load the model again and continue from the last checkpoint' : 'Load the model and start again'}; ` +
-        'if it happens again, lower max_length or close other programs that use the GPU.',
-      { cause },
-    );
-  }
 }
-
-/** What training depends on of a model. */
-const identity = ({ id, chatml, quantized }: ModelSummary) => ({ id, chatml: chatml ?? null, quantized });
 
 export const IDLE: RunProgress = {
   state: 'idle',

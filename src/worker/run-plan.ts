@@ -2,12 +2,20 @@
 
 import { stepsPerEpoch } from '../data/sampler';
 import type { TokenizedSet } from '../data/tokenize-set';
+import { ChatTemplateError } from '../data/tokenizer';
+import { GenerationError } from '../generate/errors';
+import { planSamples, type SamplePlan } from '../generate/run-samples';
 import { type BufferSpec, type MemoryGroup, totalBytes } from '../gpu/memory';
 import { parameterCount } from '../model/config';
 import type { OpenModel } from '../model/load';
 import { adviceOn } from '../train/advice';
-import type { TrainingPlan } from '../train/run-plan';
-import type { MemoryItem, RunPlan } from './protocol';
+import { planTraining, type TrainingPlan } from '../train/run-plan';
+import { parseSamples } from '../train/sample-settings';
+import type { Dataset } from './dataset';
+import { renderSettings } from './prompt-choice';
+import { answerStops, samplePrompts } from './prompts';
+import type { MemoryItem, Role, RunPlan, Settings } from './protocol';
+import type { LoadedModel, PlannedRun } from './run-record';
 
 const LABELS: Record<MemoryGroup, string> = {
   weights: 'Frozen weights',
@@ -46,15 +54,51 @@ function countTokens(plan: TrainingPlan): { packed: number; padded: number } {
   return { packed, padded };
 }
 
-export function describePlan(
+/**
+ * A run as it would be made of the visitor's data.
+ * @throws TrainingError when there is nothing to train on
+ */
+export async function planRun(
+  { open, tokenizer }: Pick<LoadedModel, 'open' | 'tokenizer'>,
+  data: Dataset,
+  sets: Record<Role, TokenizedSet>,
+  settings: Settings,
+): Promise<{ planned: PlannedRun; described: RunPlan }> {
+  const { hparams } = settings;
+  const { config, gpu } = open;
+  const { limits } = gpu.device;
+  const tile = gpu.profile.attentionTile;
+  const plan = planTraining(config, limits, tile, hparams, sets.train.pairs, sets.eval.pairs);
+  const render = renderSettings(settings.prompt, tokenizer, data.rows.train);
+  const wanted = parseSamples(settings.samples ?? {});
+  const blockers: string[] = [];
+  let samples: SamplePlan | null = null;
+  if (wanted.sample_steps > 0) {
+    try {
+      const prompts = samplePrompts(wanted, data.rows, render, tokenizer, hparams);
+      const stopIds = await answerStops(open, tokenizer, hparams, render.format);
+      samples = planSamples(config, limits, tile, plan.lora, plan.steps.length, wanted, prompts, stopIds);
+    } catch (error) {
+      if (!(error instanceof GenerationError || error instanceof ChatTemplateError)) throw error;
+      blockers.push(`Answers during the run: ${error.message}`);
+    }
+  }
+  const described = describePlan(open, plan, samples, sets);
+  described.blockers.push(...blockers);
+  return { planned: { plan, samples, settings, promptFormat: render.format, dataName: data.name }, described };
+}
+
+function describePlan(
   model: OpenModel,
   plan: TrainingPlan,
+  samples: SamplePlan | null,
   sets: { train: TokenizedSet; eval: TokenizedSet },
 ): RunPlan {
   const { hparams, capacity, steps, warmup, lora } = plan;
   const { packed, padded } = countTokens(plan);
   const perEpoch = stepsPerEpoch(plan.train.length, hparams);
-  const memory = memoryItems([...model.weightMemory.specs, ...plan.buffers]);
+  const buffers = [...plan.buffers, ...(samples?.buffers ?? [])];
+  const memory = memoryItems([...model.weightMemory.specs, ...buffers]);
   const blockers: string[] = [];
   const warnings: string[] = [];
   const { maxPositions } = model.config;
@@ -66,7 +110,7 @@ export function describePlan(
   }
   const { maxBufferSize, maxStorageBufferBindingSize } = model.gpu.device.limits;
   const largest = Math.min(maxBufferSize, maxStorageBufferBindingSize);
-  const tooLarge = plan.buffers.find((b) => b.bytes > largest);
+  const tooLarge = buffers.find((b) => b.bytes > largest);
   if (tooLarge) {
     blockers.push(
       `${tooLarge.name} would need ${Math.ceil(tooLarge.bytes / 2 ** 20)} MiB in one buffer; this GPU allows ` +
@@ -94,6 +138,7 @@ export function describePlan(
     trainableParameters: lora.parameters,
     memory,
     memoryBytes: memory.reduce((sum, item) => sum + item.bytes, 0),
+    samplePrompts: samples?.prompts.map(({ text }) => text) ?? [],
     blockers,
     warnings,
     advice: adviceOn(hparams, {

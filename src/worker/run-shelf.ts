@@ -1,14 +1,15 @@
 /** The runs that are kept: listing, changing, and their way out and in. */
 import { parseRunCard } from '../runs/run-card';
 import type { KeptRun, RunStore } from '../runs/run-store';
+import type { Checkpoint } from '../train/checkpoint';
 import { readCheckpoint } from '../train/checkpoint-file';
-import type { KeptRecord, RunCurves, RunRequests, RunSummary } from './protocol';
+import type { ChatRequests, KeptRecord, RunCurves, RunRequests, RunSummary } from './protocol';
 import { exportedRun } from './run-exports';
 import { exportedCheckpoint, importedCheckpoint } from './run-file';
 
 type Requests = Pick<
-  RunRequests,
-  'runs' | 'runCurves' | 'changeRun' | 'exportKept' | 'importCheckpoint' | 'readRunCard'
+  RunRequests & ChatRequests,
+  'runs' | 'runCurves' | 'changeRun' | 'exportKept' | 'importCheckpoint' | 'readRunCard' | 'vote'
 >;
 
 /** Name of the lock that the tab training a run holds, before its id. */
@@ -34,6 +35,11 @@ export class RunShelf {
       await this.#runs.change(id, Object.fromEntries(given));
       return this.#list();
     },
+    vote: async ({ id, vote }) => {
+      const { votes = [] } = (await this.#runs.get(id)).record;
+      await this.#runs.change(id, { votes: [...votes, vote] });
+      return this.#list();
+    },
     exportKept: async ({ id, form }) => {
       if (form === 'checkpoint') return exportedCheckpoint(this.#runs, id);
       return exportedRun(form, (await this.#runs.get(id)).record, await this.#curves(id));
@@ -45,10 +51,9 @@ export class RunShelf {
   /** Empty before the first checkpoint. */
   async #curves(id: string): Promise<RunCurves> {
     const { checkpoints } = await this.#runs.get(id);
-    if (checkpoints.length === 0) return { steps: [], evals: [] };
+    if (checkpoints.length === 0) return curvesOf(null);
     const { bytes, step } = await this.#runs.newestCheckpoint(id);
-    const { steps, evals } = (await readCheckpoint(bytes, `checkpoint ${step}`)).checkpoint;
-    return { steps: [...steps], evals: [...evals] };
+    return curvesOf((await readCheckpoint(bytes, `checkpoint ${step}`)).checkpoint);
   }
 
   async #list(): Promise<RunSummary[]> {
@@ -61,5 +66,11 @@ export class RunShelf {
       .map((run) => summaryOf(run, live.has(RUN_LOCK + run.record.id)));
   }
 }
+
+export const curvesOf = (checkpoint: Checkpoint | null): RunCurves => ({
+  steps: [...(checkpoint?.steps ?? [])],
+  evals: [...(checkpoint?.evals ?? [])],
+  samples: [...(checkpoint?.samples ?? [])],
+});
 
 export const summaryOf = (run: KeptRun<KeptRecord>, live: boolean): RunSummary => ({ ...run, live });

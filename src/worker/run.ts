@@ -1,5 +1,8 @@
 /** One training run in the worker: its session on the GPU while it lasts, its adapter and log afterwards. */
+import type { Tokenizer } from '../data/tokenizer';
 import type { AdapterTensor } from '../formats/peft';
+import { RunSamples, type SamplePlan } from '../generate/run-samples';
+import type { AdapterSource } from '../inference/session';
 import { initialAdapter, uploadAdapter } from '../model/adapter';
 import type { OpenModel } from '../model/load';
 import { Session } from '../model/session';
@@ -21,6 +24,9 @@ export interface FinishedRun {
 
 export interface RunStart {
   plan: TrainingPlan;
+  /** Prompts to answer on the way. */
+  samples: SamplePlan | null;
+  tokenizer: Tokenizer;
   dataName: string;
   /** What to go on from; null for a fresh run. */
   checkpoint: Checkpoint | null;
@@ -46,6 +52,7 @@ export class Run {
   #state: RunState = 'preparing';
   #activity = 'reserving GPU memory';
   #trainer: Trainer | null = null;
+  #samples: RunSamples | null = null;
   #pace = new Pace();
   /** Milliseconds of training, pauses left out, up to `#since`. */
   #spent: number;
@@ -76,6 +83,13 @@ export class Run {
       secondsLeft: secondsPerStep > 0 ? left * secondsPerStep : null,
       activity: this.#activity,
     };
+  }
+
+  /** The adapter where it lies, while the run is paused. */
+  get pausedAdapter(): { source: AdapterSource; step: number } | null {
+    if (this.#state !== 'paused' || !this.#trainer) return null;
+    const { session, step } = this.#trainer;
+    return { source: { layout: session.lora, slabs: session.memory }, step };
   }
 
   /** Ends the run after the step in work. */
@@ -113,9 +127,10 @@ export class Run {
    */
   async train(keep: (run: FinishedRun) => void): Promise<RunProgress> {
     this.#tell('preparing', 'reserving GPU memory');
-    const { plan, checkpoint, adapter } = this.#start;
+    const { plan, samples, tokenizer, checkpoint, adapter } = this.#start;
     const session = await Session.create(this.#model, plan.lora, plan.capacity, plan.hparams);
     try {
+      if (samples) this.#samples = await RunSamples.create(session, samples, tokenizer);
       const trainer = this.#openTrainer(session);
       this.#trainer = trainer;
       if (checkpoint) putCheckpoint(trainer, checkpoint);
@@ -124,6 +139,7 @@ export class Run {
       if (adapter && !checkpoint) await this.#save('running');
       return await this.#train(trainer, keep);
     } finally {
+      this.#samples?.destroy();
       session.destroy();
     }
   }
@@ -136,6 +152,7 @@ export class Run {
         this.#tell(this.#state, this.#state === 'running' ? 'training' : this.#activity);
       },
       onEval: (record) => this.#emit({ event: 'eval', record }),
+      onSample: (record) => this.#emit({ event: 'sample', record }),
       onMargins: (step, rows, margins) => this.#emit({ event: 'margins', step, rows, margins }),
       onKernels: (step, times, milliseconds) =>
         this.#emit({
@@ -169,8 +186,10 @@ export class Run {
 
   /** Runs, pauses and single steps until all is done (true) or the visitor stops it (false). */
   async #untilStopped(trainer: Trainer): Promise<boolean> {
-    const { plan } = this.#start;
+    const { plan, samples } = this.#start;
     const save = { every: plan.saveEvery, take: () => this.#save('running') };
+    const answers = this.#samples;
+    const sample = samples && answers ? { every: samples.every, take: () => answers.take() } : undefined;
     for (;;) {
       if (this.#wish === 'stop') return false;
       if (this.#wish === 'pause') {
@@ -187,6 +206,7 @@ export class Run {
       const done = await trainer.run({
         signal: this.#abort.signal,
         maxSteps,
+        sample,
         save,
         profile: () => this.#takeProfile(),
       });

@@ -1,16 +1,13 @@
 /** The engine's side of the protocol: one handler a request, and the state they share. Knows no `self`. */
 import { asChatmlModel } from '../data/chatml-model';
-import { chatmlSupport } from '../data/chatml-tokens';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
-import { isNf4 } from '../formats/bnb-nf4';
 import { type Gpu, openGpu } from '../gpu/device';
-import { parameterCount } from '../model/config';
 import { KNOWN_CONFIGS } from '../model/known-configs';
 import { loadModel, type OpenModel } from '../model/load';
 import type { BackendStores } from '../storage/backends';
 import type { ModelStore } from '../storage/store';
 import { parseHParams } from '../train/parse-hparams';
-import { planTraining, type TrainingPlan } from '../train/run-plan';
+import { ChatDesk } from './chat-desk';
 import { curatedModels } from './curated';
 import { DataDesk } from './data-desk';
 import { StateError } from './errors';
@@ -19,13 +16,14 @@ import { EvaluateDesk } from './evaluate-desk';
 import { ExportDesk } from './export-desk';
 import { GpuTurn } from './gpu-turn';
 import { ModelDesk, type OpenedSource } from './model-desk';
+import { summarize } from './model-summary';
 import type {
+  ChatRequests,
   DataOffer,
   DataRequests,
   DeviceInfo,
   EvaluateRequests,
   ExportRequests,
-  MergeBase,
   ModelRequests,
   ModelSummary,
   Requests,
@@ -38,7 +36,8 @@ import type {
   WorkerEvent,
 } from './protocol';
 import { RunDesk } from './run-desk';
-import { describePlan } from './run-plan';
+import { planRun } from './run-plan';
+import type { PlannedRun } from './run-record';
 import { StorageDesk, storedModels, storedRuns } from './storage-desk';
 
 export interface StudioHost {
@@ -73,6 +72,7 @@ export class Studio {
   readonly #runs: RunDesk;
   readonly #evaluations: EvaluateDesk;
   readonly #turn = new GpuTurn();
+  readonly #chat: ChatDesk;
   /** Ends in "/". */
   #baseUrl = '';
   #hubUrl = HUB;
@@ -98,6 +98,15 @@ export class Studio {
       model: () => this.#model(),
       gpu: () => this.#gpu,
       turn: this.#turn,
+    });
+    this.#chat = new ChatDesk({
+      model: () => this.#model(),
+      data: () => this.#desk.data,
+      adapter: () => this.#runs.adapter,
+      isPaused: () => this.#runs.isPaused,
+      gpu: () => this.#gpu,
+      turn: this.#turn,
+      emit: host.emit,
     });
     this.#exports = new ExportDesk({
       subject: () =>
@@ -126,6 +135,7 @@ export class Studio {
       ...this.#exports.handlers,
       ...this.#runs.handlers,
       ...this.#evaluations.handlers,
+      ...this.#chat.handlers,
       ...storage.handlers,
     };
   }
@@ -134,6 +144,7 @@ export class Studio {
 
   readonly #ownHandlers: Omit<
     Handlers,
+    | keyof ChatRequests
     | keyof DataRequests
     | keyof EvaluateRequests
     | keyof ExportRequests
@@ -156,14 +167,17 @@ export class Studio {
     loadModel: (args) => this.#loadModel(args),
     plan: async (settings) => (await this.#plan(settings)).described,
     train: (settings) => this.#train(settings),
-    probe: async (settings) => this.#runs.probe((await this.#plan(settings)).plan),
+    probe: async (settings) => this.#runs.probe((await this.#plan(settings)).planned.plan),
     stop: async () => this.#runs.stop(),
   };
 
   /** A model in use is read from storage: rows of its embedding, and all of it for an export. */
   #mayDelete(id: string): void {
-    if (this.#turn.work && this.#loaded?.summary.id === id) {
-      throw new StateError('in-use', 'This model is in use. Stop the run or the evaluation before deleting it.');
+    if (this.#turn.inUse && this.#loaded?.summary.id === id) {
+      throw new StateError(
+        'in-use',
+        'This model is in use. Stop the run, the evaluation or the answer before deleting it.',
+      );
     }
   }
 
@@ -215,25 +229,8 @@ export class Studio {
     };
     // Two models seldom fit beside one another: the new one gets the old one's room.
     const open = await loadModel(this.#gpu!, files, report, { quantize, makeRoom: () => this.#unload() });
-    const { config } = open;
-    const { inNf4, onTheWay } = quantizationOf(open);
-    const summary: ModelSummary = {
-      id,
-      origin: source.kind,
-      title,
-      parameters: parameterCount(config),
-      layers: config.layers,
-      hiddenSize: config.hiddenSize,
-      vocabSize: config.vocabSize,
-      maxPositions: config.maxPositions,
-      format: onTheWay ? `${format}, quantised to NF4` : format,
-      quantized: quantize !== undefined,
-      hasChatTemplate: tokenizer.hasChatTemplate,
-      chatmlSupport: chatmlSupport(tokenizer.specialTokens),
-      chatml,
-      fromStorage,
-      mergeBases: mergeBases(inNf4, onTheWay),
-    };
+    const kind = source.kind;
+    const summary = summarize(open, tokenizer, { id, title, format, kind, fromStorage, chatml, quantize });
     const load = onDisk ? null : { source, chatml, quantize };
     this.#loaded = { load, open, tokenizer, summary };
     return summary;
@@ -251,7 +248,7 @@ export class Studio {
     await gpu.device.queue.onSubmittedWorkDone(); // the memory is given back when the GPU is done with it
   }
 
-  async #plan(settings: Settings): Promise<{ plan: TrainingPlan; described: RunPlan; loaded: Loaded }> {
+  async #plan(settings: Settings): Promise<{ planned: PlannedRun; described: RunPlan }> {
     const loaded = this.#model();
     const { data } = this.#desk;
     if (data.isEmpty) throw new StateError('no-data', 'Load preference data first.');
@@ -260,10 +257,7 @@ export class Studio {
     data.setSplit({ fraction: evalFraction, by: splitBy, seed: hparams.seed });
     const onProgress = this.#desk.progress('tokenising');
     const sets = await data.tokens(loaded.tokenizer, tokenizerId(loaded.summary), hparams, prompt, onProgress);
-    const { gpu, config } = loaded.open;
-    const tile = gpu.profile.attentionTile;
-    const plan = planTraining(config, gpu.device.limits, tile, hparams, sets.train.pairs, sets.eval.pairs);
-    return { plan, described: describePlan(loaded.open, plan, sets), loaded };
+    return planRun(loaded, data, sets, { ...settings, hparams });
   }
 
   #model(): Loaded {
@@ -273,24 +267,11 @@ export class Studio {
 
   async #train(settings: Settings): Promise<RunProgress> {
     this.#turn.assertFree();
-    const { plan, described } = await this.#plan(settings);
+    const { planned, described } = await this.#plan(settings);
     if (described.blockers.length) throw new StateError('plan-blocked', described.blockers.join(' '));
-    return this.#runs.train({ plan, settings, dataName: this.#desk.data.name });
+    return this.#runs.train(planned);
   }
 }
-
-/** Whether weights are in NF4 on the GPU, and whether some were quantised on their way there. */
-function quantizationOf({ weights, checkpoint }: OpenModel): { inNf4: boolean; onTheWay: boolean } {
-  const small = [...weights.byName].filter(([, { format }]) => format === 'NF4');
-  return { inNf4: small.length > 0, onTheWay: small.some(([name]) => !isNf4(checkpoint, name)) };
-}
-
-/** What an adapter can be merged into: the source's own weights where training saw them in fewer bits. */
-const mergeBases = (inNf4: boolean, onTheWay: boolean): MergeBase[] => [
-  'trained',
-  ...(onTheWay ? (['source'] as const) : []),
-  ...(inNf4 ? (['nf4'] as const) : []),
-];
 
 /** Tells tokenizers apart: ChatML's tokens make another of a model's own. */
 const tokenizerId = ({ id, chatml }: ModelSummary): string => (chatml ? `${id} ${chatml}` : id);

@@ -58,7 +58,7 @@ test('a finished run is listed with its newest checkpoints, result and fingerpri
   // save_total_limit is 2.
   expect(checkpoints).toEqual([4, 6]);
   expect(live).toBe(false);
-  expect(await open.studio.handlers.runCurves({ id: wholeId })).toEqual({ steps: whole, evals: [] });
+  expect(await open.studio.handlers.runCurves({ id: wholeId })).toEqual({ steps: whole, evals: [], samples: [] });
 });
 
 test('pause, single step, resume: the same curve; a checkpoint at the pause', async () => {

@@ -3,7 +3,7 @@
  * once per animation frame, and no more often than every 200 ms (500 ms in long runs), as fast as charts can be read.
  */
 import { useSyncExternalStore } from 'react';
-import type { EvalRecord, StepRecord } from '../../worker/protocol';
+import type { EvalRecord, RunCurves, SampleRecord, StepRecord } from '../../worker/protocol';
 import { clearMargins } from './margins';
 
 const MIN_INTERVAL_MS = 200;
@@ -11,7 +11,11 @@ const MIN_INTERVAL_MS = 200;
 const LONG_RUN = 2000;
 const LONG_INTERVAL_MS = 500;
 
-export const metrics: { readonly steps: StepRecord[]; readonly evals: EvalRecord[] } = { steps: [], evals: [] };
+export const metrics: {
+  readonly steps: StepRecord[];
+  readonly evals: EvalRecord[];
+  readonly samples: SampleRecord[];
+} = { steps: [], evals: [], samples: [] };
 
 let version = 0;
 let scheduled = false;
@@ -45,16 +49,23 @@ export function pushEval(record: EvalRecord): void {
   changed();
 }
 
+export function pushSample(record: SampleRecord): void {
+  metrics.samples.push(record);
+  changed();
+}
+
 /** Shows these records in place of others. */
-export function showMetrics(steps: readonly StepRecord[], evals: readonly EvalRecord[]): void {
+export function showMetrics({ steps, evals, samples }: RunCurves): void {
   clearMetrics();
   for (const record of steps) metrics.steps.push(record);
   for (const record of evals) metrics.evals.push(record);
+  for (const record of samples) metrics.samples.push(record);
 }
 
 export function clearMetrics(): void {
   metrics.steps.length = 0;
   metrics.evals.length = 0;
+  metrics.samples.length = 0;
   clearMargins();
   changed();
 }

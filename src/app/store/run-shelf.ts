@@ -42,8 +42,8 @@ export async function fetchCurves(id: string): Promise<void> {
   try {
     const own = useRun.getState().id === id && metrics.steps.length > 0;
     // The run on the page is ahead of its last checkpoint.
-    const curves = own
-      ? { steps: [...metrics.steps], evals: [...metrics.evals] }
+    const curves: RunCurves = own
+      ? { steps: [...metrics.steps], evals: [...metrics.evals], samples: [...metrics.samples] }
       : await engine.request('runCurves', { id });
     useShelf.setState((state) => ({ curves: { ...state.curves, [id]: curves } }));
   } catch (cause) {

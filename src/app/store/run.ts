@@ -3,11 +3,11 @@ import { create } from 'zustand';
 import type {
   EvalRecord,
   PromptFormat,
+  RunCurves,
   RunPlan,
   RunProgress,
   RunSummary,
   Settings,
-  StepRecord,
 } from '../../worker/protocol';
 import { formatMetric, formatPercent } from '../lib/format';
 import { announce, notice, reportError } from './alerts';
@@ -134,8 +134,8 @@ export async function followKept({ record }: RunSummary): Promise<void> {
 }
 
 /** A kept run is on the page from now on, with what it has behind it. */
-export function runRestored({ record }: RunSummary, curves: { steps: StepRecord[]; evals: EvalRecord[] }): void {
-  showMetrics(curves.steps, curves.evals);
+export function runRestored({ record }: RunSummary, curves: RunCurves): void {
+  showMetrics(curves);
   useRun.setState({
     facts: { modelTitle: record.model.title, dataName: record.data.name, settings: record.settings, plan: null },
     // Counted on from what it took so far.
