@@ -49,8 +49,14 @@ async function encoded(
 }
 
 /** Sequences may be computed in parts of any size: scores must not show it. */
-function difference(a: readonly Score[], b: readonly Score[]): number {
-  return a.reduce((worst, { logprob }, i) => Math.max(worst, Math.abs(logprob - b[i].logprob)), 0);
+function differences(a: readonly Score[], b: readonly Score[]): { worst: number; relative: number } {
+  let [worst, relative] = [0, 0];
+  for (const [i, { logprob }] of a.entries()) {
+    const off = Math.abs(logprob - b[i].logprob);
+    worst = Math.max(worst, off);
+    relative = Math.max(relative, off / Math.abs(b[i].logprob));
+  }
+  return { worst, relative };
 }
 
 export const evaluation: Section = async ({ gpu, quick, folder, print, report }) => {
@@ -73,12 +79,12 @@ export const evaluation: Section = async ({ gpu, quick, folder, print, report })
       for (const [way, options] of Object.entries(WAYS)) runs.push({ way, ...(await timed(model, sets, options)) });
       const slowest = runs.at(-1)!;
       for (const { way, seconds, tokens, passes, scores } of runs) {
-        const worst = difference(scores, slowest.scores);
+        const { worst, relative } = differences(scores, slowest.scores);
         const speedUp = slowest.seconds / seconds;
-        results.push({ model: name, set, items: sets.length, way, seconds, tokens, passes, speedUp, worst });
+        results.push({ model: name, set, items: sets.length, way, seconds, tokens, passes, speedUp, worst, relative });
         print(
           `eval ${name}, ${set}, ${sets.length} items, ${way}: ${seconds.toFixed(2)} s, ${tokens} tokens in ${passes} ` +
-            `passes, ${speedUp.toFixed(1)}x; scores differ by at most ${worst.toExponential(1)} nats`,
+            `passes, ${speedUp.toFixed(1)}x; scores differ by at most ${worst.toExponential(1)} nats, ${relative.toExponential(1)} of the score`,
         );
       }
     }
