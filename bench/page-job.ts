@@ -1,6 +1,6 @@
 /**
  * npm run -s page-job -- --model DIR [--source hub|url] [--site DIR] [--backends auto|indexeddb|opfs[,…]] [--steps 10]
- *                        [--max-length 1024] [--pairs 2] [--data FILE] [--dtype BF16|F32] [--no-export] [--keep-16-bit] [--software]
+ *                        [--max-length 1024] [--pairs 2] [--data FILE] [--dtype BF16|F32] [--no-export] [--load-only] [--keep-16-bit] [--software]
  *                        [--chrome PATH] [--chrome-args "…"] [--profile DIR] [--timeout SECONDS]
  *
  * Measures the page in Chromium on this machine's GPU with a model of any size. The model's folder is served by a local
@@ -45,6 +45,7 @@ const { values } = parseArgs({
     data: { type: 'string' },
     dtype: { type: 'string', default: 'BF16' },
     'no-export': { type: 'boolean', default: false },
+    'load-only': { type: 'boolean', default: false },
     'keep-16-bit': { type: 'boolean', default: false },
     software: { type: 'boolean', default: false },
     chrome: { type: 'string', default: process.env.CHROME_PATH },
@@ -107,6 +108,7 @@ async function runOn(backend: BackendChoice): Promise<void> {
       steps,
       quantize: !values['keep-16-bit'],
       doExport: !values['no-export'],
+      loadOnly: values['load-only'],
       dtype: values.dtype === 'F32' ? 'F32' : 'BF16',
       timeout: Number(values.timeout) * 1000,
     });

@@ -1,8 +1,8 @@
 /** One whole job on the page, as a visitor does it, with the time and memory of each stage. */
 import type { BrowserContext, Page } from 'playwright-core';
 import { StudioPage } from '../../tests/page/support/studio';
-import { type MemoryPeak, watchMemory } from './memory';
-import { answered, readTap, type Tapped, tapWorker } from './tap';
+import { bytesOf, type MemoryPeak, watchMemory } from './memory';
+import { answered, type Phase, readTap, type Tapped, tapWorker } from './tap';
 
 export type BackendChoice = 'auto' | 'indexeddb' | 'opfs';
 
@@ -19,6 +19,8 @@ export interface JobOptions {
   /** 16-bit weights become NF4 while loading. */
   quantize: boolean;
   doExport: boolean;
+  /** Only downloads, and loads once more from storage. */
+  loadOnly: boolean;
   /** Of the merged weights. */
   dtype: 'BF16' | 'F32';
   /** Milliseconds that one stage may take. */
@@ -90,6 +92,8 @@ export class PageJob {
   readonly #options: JobOptions;
   readonly #studio: StudioPage;
   readonly #page: Page;
+  /** Of the worker's memory while something is watched; on this program's clock. */
+  #samples: { time: number; bytes: number }[] = [];
   /** Everything that the console said. */
   readonly said: string[] = [];
 
@@ -114,10 +118,12 @@ export class PageJob {
 
   /** The whole job. */
   async run() {
-    const { doExport, backend, source } = this.#options;
+    const { doExport, backend, source, loadOnly } = this.#options;
     const began = performance.now();
     const load = await this.#watched(() => this.#load());
     const storage = await this.#storage();
+    if (loadOnly)
+      return { backend, source: source.name, load, storage, reload: await this.#watched(() => this.#loadAgain()) };
     const train = await this.#watched(() => this.#train());
     const merged = doExport ? await this.#watched(() => this.#export()) : null;
     const reopened = doExport ? await this.#watched(() => this.#reopen(train.evalLoss)) : null;
@@ -127,7 +133,10 @@ export class PageJob {
   }
 
   async #watched<T extends object>(work: () => Promise<T>): Promise<T & { memory: MemoryPeak }> {
-    const stop = await watchMemory(this.#page);
+    this.#samples = [];
+    const stop = await watchMemory(this.#page, (usage) =>
+      this.#samples.push({ time: performance.now(), bytes: bytesOf(usage) }),
+    );
     try {
       const result = await work();
       return { ...result, memory: await stop() };
@@ -135,6 +144,15 @@ export class PageJob {
       await stop();
       throw error;
     }
+  }
+
+  /** The worker's largest memory in each phase of the last load. */
+  async #memoryByPhase(phases: Tapped['phases']): Promise<Record<string, number>> {
+    const here = performance.now();
+    const ahead = (await this.#page.evaluate(() => performance.now())) - here;
+    const within = ({ first, last }: Phase) =>
+      this.#samples.filter(({ time }) => time + ahead >= first && time + ahead <= last).map(({ bytes }) => bytes);
+    return Object.fromEntries(Object.entries(phases).map(([name, phase]) => [name, Math.max(0, ...within(phase))]));
   }
 
   async #tab(name: string): Promise<void> {
@@ -152,7 +170,8 @@ export class PageJob {
     await button.waitFor({ timeout });
     await this.#quantize(quantize);
     const { start, end } = await answered(this.#page, 'loadModel', timeout, () => button.click());
-    return loadFacts(await readTap(this.#page), start, end);
+    const tapped = await readTap(this.#page);
+    return { ...loadFacts(tapped, start, end), workerByPhase: await this.#memoryByPhase(tapped.phases) };
   }
 
   async #quantize(wanted: boolean): Promise<void> {
@@ -250,8 +269,8 @@ export class PageJob {
     };
   }
 
-  /** Closed and opened again: the stored model to its first step. */
-  async #reload() {
+  /** Closed and opened again: the stored model to the GPU. */
+  async #loadAgain() {
     const { source, timeout } = this.#options;
     await this.#page.goto('about:blank');
     await this.#page.goto(this.#options.url);
@@ -266,7 +285,12 @@ export class PageJob {
     } else await this.#page.getByRole('button', { name: `${name} is loaded`, exact: true }).waitFor({ timeout });
     const tapped = await readTap(this.#page);
     const { start, end } = tapped.requests.findLast(({ type }) => type === 'loadModel')!;
-    const facts = loadFacts(tapped, start, end!);
+    return { ...loadFacts(tapped, start, end!), workerByPhase: await this.#memoryByPhase(tapped.phases) };
+  }
+
+  /** The same, and a run's first step. */
+  async #reload() {
+    const facts = await this.#loadAgain();
     await this.#data();
     const { firstStepSeconds, losses } = await this.#steps(1);
     return {

@@ -1,4 +1,9 @@
-/** The most memory that the page, its worker and the GPU took while something ran. */
+/**
+ * The most memory that the page, its worker and the GPU took while something ran. JavaScript memory is what DevTools'
+ * Runtime.getHeapUsage tells of a thread: objects in V8's heap (`usedSize`) and the bytes of its array buffers
+ * (`backingStorageSize`), both with garbage that was not collected yet. What the browser holds outside V8 (messages on
+ * their way, bytes for the GPU, values read from IndexedDB before they are decoded) is in neither.
+ */
 import { execFile } from 'node:child_process';
 import type { CDPSession, Page } from 'playwright-core';
 
@@ -6,17 +11,20 @@ export interface MemoryPeak {
   /** Bytes of JavaScript memory with array buffers, at most; null where the browser did not tell. */
   page: number | null;
   worker: number | null;
+  /** The largest part of array buffers in it, and of objects; not of one moment. */
+  workerBuffers: number | null;
+  workerObjects: number | null;
   /** MiB in use on the GPU by everybody, before and at most; null without nvidia-smi. */
   gpuBefore: number | null;
   gpu: number | null;
 }
 
-interface HeapUsage {
+export interface HeapUsage {
   usedSize: number;
   backingStorageSize?: number;
 }
 
-const bytesOf = ({ usedSize, backingStorageSize = 0 }: HeapUsage): number => usedSize + backingStorageSize;
+export const bytesOf = ({ usedSize, backingStorageSize = 0 }: HeapUsage): number => usedSize + backingStorageSize;
 const most = (a: number | null, b: number | null): number | null => (b === null ? a : Math.max(a ?? 0, b));
 
 function gpuMiB(): Promise<number | null> {
@@ -64,12 +72,19 @@ class WorkerHeap {
 }
 
 /** Samples until the answer is called, which gives the peaks. */
-export async function watchMemory(page: Page, everyMs = 100): Promise<() => Promise<MemoryPeak>> {
+export async function watchMemory(
+  page: Page,
+  onWorker: (usage: HeapUsage) => void = () => {},
+  everyMs = 100,
+): Promise<() => Promise<MemoryPeak>> {
   const session = await page.context().newCDPSession(page);
   const worker = new WorkerHeap(session);
   await worker.start();
   const gpuBefore = await gpuMiB();
-  const peak: MemoryPeak = { page: null, worker: null, gpuBefore, gpu: gpuBefore };
+  const peak: MemoryPeak = {
+    ...{ page: null, worker: null, workerBuffers: null, workerObjects: null },
+    ...{ gpuBefore, gpu: gpuBefore },
+  };
   let going = true;
   const loop = async () => {
     while (going) {
@@ -77,6 +92,9 @@ export async function watchMemory(page: Page, everyMs = 100): Promise<() => Prom
       peak.page = most(peak.page, usage && bytesOf(usage));
       const own = await worker.read().catch(() => null);
       peak.worker = most(peak.worker, own && bytesOf(own));
+      peak.workerBuffers = most(peak.workerBuffers, own && (own.backingStorageSize ?? 0));
+      peak.workerObjects = most(peak.workerObjects, own?.usedSize ?? null);
+      if (own) onWorker(own);
       await new Promise((later) => setTimeout(later, everyMs));
     }
   };
