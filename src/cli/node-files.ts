@@ -2,15 +2,15 @@
 import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asChatmlModel } from '../data/chatml-model';
-import type { ByteSource, ModelFiles } from '../formats/bytes';
+import { type ByteSource, type ModelFiles, room } from '../formats/bytes';
 
 async function fileSource(path: string): Promise<ByteSource> {
   const { size } = await stat(path);
   return {
     size,
-    async read(begin, end) {
+    async read(begin, end, into) {
       if (begin < 0 || end > size || begin > end) throw new RangeError(`${path}: no bytes ${begin} to ${end}`);
-      const bytes = new Uint8Array(end - begin);
+      const bytes = room(end - begin, into);
       const handle = await open(path);
       try {
         let done = 0;

@@ -2,9 +2,17 @@
 export interface ByteSource {
   /** Length in bytes. */
   readonly size: number;
-  /** The bytes [begin, end). Rejects when the range is outside the file or the read fails. */
-  read(begin: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * The bytes [begin, end). They may lie in `into`, where that is given and long enough, so that many reads need not take
+   * new memory each: then they are valid until `into` is used again. Rejects when the range is outside the file or the
+   * read fails.
+   */
+  read(begin: number, end: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
 }
+
+/** `length` bytes to write to: those of `into`, where they are enough, else new ones. */
+export const room = (length: number, into?: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> =>
+  into && into.length >= length ? into.subarray(0, length) : new Uint8Array(length);
 
 /** The files of one model: config.json, tokenizer.json, *.safetensors and so on, by their base names. */
 export interface ModelFiles {

@@ -47,6 +47,8 @@ export class Checkpoint {
   readonly config: Readonly<Record<string, unknown>>;
   readonly files: ModelFiles;
   readonly #places: Map<string, Place>;
+  /** Memory of the last pieces, for the next ones. */
+  #spare: [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>] | null = null;
 
   private constructor(files: ModelFiles, config: Record<string, unknown>, places: Map<string, Place>) {
     this.files = files;
@@ -112,19 +114,28 @@ export class Checkpoint {
     return tensor;
   }
 
-  /** Bytes [begin, end) of a tensor, all of it by default. Only that range is read from the file. */
-  async read(name: string, begin = 0, end = Number.POSITIVE_INFINITY): Promise<Uint8Array<ArrayBuffer>> {
+  /**
+   * Bytes [begin, end) of a tensor, all of it by default. Only that range is read from the file; into `into`, as
+   * {@link ByteSource} has it.
+   */
+  async read(
+    name: string,
+    begin = 0,
+    end = Number.POSITIVE_INFINITY,
+    into?: Uint8Array<ArrayBuffer>,
+  ): Promise<Uint8Array<ArrayBuffer>> {
     const { info, tensor, source } = this.#place(name);
     const stop = Math.min(end, tensor.byteLength);
     if (begin < 0 || begin > stop || (Number.isFinite(end) && end > tensor.byteLength)) {
       throw new CheckpointError('bad-range', `Bytes ${begin} to ${end} of ${name} lie outside it.`, { tensor: name });
     }
-    return source.read(info.begin + begin, info.begin + stop);
+    return source.read(info.begin + begin, info.begin + stop, into);
   }
 
   /**
-   * The bytes [begin, end) of a tensor in pieces of `size` bytes, the last one shorter. The next piece is on its way while
-   * one is in use; no more than these two are in memory.
+   * The bytes [begin, end) of a tensor in pieces of `size` bytes, the last one shorter; each is valid until the next is
+   * asked for. The next piece is on its way while one is in use; no more than these two are in memory, and their memory is
+   * used again for other tensors.
    */
   async *pieces(
     name: string,
@@ -132,16 +143,24 @@ export class Checkpoint {
     end: number,
     size: number,
   ): AsyncIterable<{ at: number; bytes: Uint8Array<ArrayBuffer> }> {
+    let [mine, other] = this.#spare?.[0].length === size ? this.#spare : [new Uint8Array(size), new Uint8Array(size)];
+    this.#spare = null;
     const next = (at: number) => {
-      const reading = at < end ? this.read(name, at, Math.min(at + size, end)) : null;
+      const reading = at < end ? this.read(name, at, Math.min(at + size, end), mine) : null;
       reading?.catch(() => undefined); // told when its turn comes, unless the reader has left by then
+      [mine, other] = [other, mine];
       return reading;
     };
     let ahead = next(begin);
-    for (let at = begin; ahead; at += size) {
-      const bytes = await ahead;
-      ahead = next(at + size);
-      yield { at, bytes };
+    try {
+      for (let at = begin; ahead; at += size) {
+        const bytes = await ahead;
+        ahead = next(at + size);
+        yield { at, bytes };
+      }
+    } finally {
+      await ahead?.catch(() => undefined); // it still writes there
+      this.#spare = [mine, other];
     }
   }
 

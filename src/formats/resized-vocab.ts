@@ -5,7 +5,7 @@
  * A new row is the mean of all old ones, as transformers' resize_token_embeddings has it (mean_resizing; it adds noise of
  * 1e-9 of their covariance, which is left out).
  */
-import { type ByteSource, type ModelFiles, memorySource, readText } from './bytes';
+import { type ByteSource, type ModelFiles, memorySource, readText, room } from './bytes';
 import { Checkpoint, CheckpointError } from './checkpoint';
 import { decodeFloats, encodeFloats, FLOAT_BYTES, isFloatDtype } from './float';
 import { editObject } from './json-text';
@@ -33,9 +33,14 @@ export function concatSources(parts: readonly ByteSource[]): ByteSource {
   const size = ends.at(-1) ?? 0;
   return {
     size,
-    async read(begin, end) {
+    async read(begin, end, into) {
       if (begin < 0 || begin > end || end > size) throw new RangeError(`bytes ${begin} to ${end} lie outside ${size}`);
-      const out = new Uint8Array(end - begin);
+      const whole = ends.findIndex((stop, i) => end <= stop && begin >= stop - parts[i].size);
+      if (whole >= 0) {
+        const start = ends[whole] - parts[whole].size;
+        return parts[whole].read(begin - start, end - start, into);
+      }
+      const out = room(end - begin, into);
       for (let i = 0; i < parts.length; i++) {
         const start = ends[i] - parts[i].size;
         const [from, to] = [Math.max(begin, start), Math.min(end, ends[i])];
@@ -48,7 +53,7 @@ export function concatSources(parts: readonly ByteSource[]): ByteSource {
 
 const slice = (source: ByteSource, begin: number, end: number): ByteSource => ({
   size: end - begin,
-  read: (from, to) => source.read(begin + from, begin + to),
+  read: (from, to, into) => source.read(begin + from, begin + to, into),
 });
 
 /**

@@ -1,5 +1,5 @@
 /** One file of a model, brought wholly into storage over several connections at once. */
-import { chunkCount, chunkLength, type ModelStore, StorageError, type StoredFile } from '../storage/store';
+import { CHUNK_BYTES, chunkCount, chunkLength, type ModelStore, StorageError, type StoredFile } from '../storage/store';
 import { statedDigest } from './digest';
 import { HubError } from './errors';
 import { HashFront } from './front';
@@ -70,6 +70,7 @@ async function fetchOnce(job: FileJob): Promise<string | null> {
   const stored = new Set((await store.chunks(modelId, file.name)).map(({ index }) => index));
   for (const index of stored) meter.found(chunkLength(file.size, index));
   const digest = statedDigest(file);
+  const scratch = new Uint8Array(Math.min(CHUNK_BYTES, file.size));
   const front =
     digest &&
     new HashFront({
@@ -78,7 +79,7 @@ async function fetchOnce(job: FileJob): Promise<string | null> {
       stored,
       read: async (index) => {
         network.signal?.throwIfAborted();
-        return soundChunk(store, modelId, file, index);
+        return soundChunk(store, modelId, file, index, scratch);
       },
       hashed: (bytes) => {
         if (stored.size === chunks) meter.checked(bytes);
@@ -146,9 +147,15 @@ async function fetchSpans({ file, url, meter, network }: FileJob, spans: Span[],
   }
 }
 
-async function soundChunk(store: ModelStore, id: string, file: StoredFile, index: number): Promise<Uint8Array | null> {
+async function soundChunk(
+  store: ModelStore,
+  id: string,
+  file: StoredFile,
+  index: number,
+  into: Uint8Array<ArrayBuffer>,
+): Promise<Uint8Array | null> {
   try {
-    const bytes = await store.readChunk(id, file.name, index);
+    const bytes = await store.readChunk(id, file.name, index, into);
     return bytes.length === chunkLength(file.size, index) ? bytes : null;
   } catch (error) {
     if (error instanceof StorageError && (error.code === 'corrupt-chunk' || error.code === 'missing-chunk'))

@@ -80,15 +80,20 @@ export class BackendStores implements ModelStore {
     await (await this.#placeOf(id)).writeChunk(id, file, index, bytes);
   }
 
-  async readChunk(id: string, file: string, index: number): Promise<Uint8Array<ArrayBuffer>> {
+  async readChunk(
+    id: string,
+    file: string,
+    index: number,
+    into?: Uint8Array<ArrayBuffer>,
+  ): Promise<Uint8Array<ArrayBuffer>> {
     const place = await this.#placeOf(id);
     try {
-      return await place.readChunk(id, file, index);
+      return await place.readChunk(id, file, index, into);
     } catch (error) {
       // Another tab may have deleted the model and stored it anew, elsewhere.
       const now = await this.#holder(id);
       if (!now || now === place) throw error;
-      return now.readChunk(id, file, index);
+      return now.readChunk(id, file, index, into);
     }
   }
 

@@ -1,9 +1,21 @@
 import { promisifyRequest } from 'idb-keyval';
+import { room } from '../formats/bytes';
 import { asStorageError, corruptChunk, missingChunk, modelDeleted, originUsage, storageUnavailable } from './browser';
 import { sha256Hex } from './sha256';
 import type { ChunkInfo, ModelRecord, ModelStore, StorageUsage } from './store';
 
 const [RECORDS, CHUNKS, INFO] = ['records', 'chunks', 'chunkInfo'];
+
+/**
+ * The bytes of a buffer, moved to another. IndexedDB gives a new buffer for every value, and its requests hold on to those
+ * until the browser collects its own garbage, which may be after hundreds of megabytes: so they are emptied at once.
+ */
+function emptied(data: ArrayBuffer, into: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const bytes = room(data.byteLength, into);
+  bytes.set(new Uint8Array(data));
+  (data as { transfer?: (byteLength: number) => ArrayBuffer }).transfer?.(0);
+  return bytes;
+}
 
 /** All keys [id, file, index] of a model, or of one of its files. An array sorts after every number and string. */
 const keysOf = (...prefix: string[]): IDBKeyRange => IDBKeyRange.bound(prefix, [...prefix, []]);
@@ -39,8 +51,11 @@ export class IndexedDbModelStore implements ModelStore {
   }
 
   async writeChunk(id: string, file: string, index: number, bytes: Uint8Array): Promise<void> {
-    const data = bytes.slice().buffer;
-    const info: ChunkInfo = { index, byteLength: bytes.byteLength, sha256: await sha256Hex(new Uint8Array(data)) };
+    // A buffer is stored whole. The browser makes its own copy when it is put.
+    const whole = bytes.byteLength === bytes.buffer.byteLength;
+    const data = whole ? bytes.buffer : bytes.slice().buffer;
+    const sha256 = await sha256Hex(new Uint8Array(data as ArrayBuffer));
+    const info: ChunkInfo = { index, byteLength: bytes.byteLength, sha256 };
     await this.#run([RECORDS, CHUNKS, INFO], 'readwrite', async (tx) => {
       if ((await promisifyRequest(tx.objectStore(RECORDS).getKey(id))) === undefined) throw modelDeleted(id);
       tx.objectStore(CHUNKS).put(data, [id, file, index]);
@@ -48,7 +63,12 @@ export class IndexedDbModelStore implements ModelStore {
     });
   }
 
-  async readChunk(id: string, file: string, index: number): Promise<Uint8Array<ArrayBuffer>> {
+  async readChunk(
+    id: string,
+    file: string,
+    index: number,
+    into?: Uint8Array<ArrayBuffer>,
+  ): Promise<Uint8Array<ArrayBuffer>> {
     const key = [id, file, index];
     const [data, info] = await this.#run([CHUNKS, INFO], 'readonly', (tx) =>
       Promise.all([
@@ -59,7 +79,7 @@ export class IndexedDbModelStore implements ModelStore {
     if (!data || !info) {
       throw missingChunk(id, file, index);
     }
-    const bytes = new Uint8Array(data);
+    const bytes = into ? emptied(data, into) : new Uint8Array(data);
     if (bytes.byteLength !== info.byteLength || (await sha256Hex(bytes)) !== info.sha256) {
       throw corruptChunk(id, file, index);
     }

@@ -1,3 +1,4 @@
+import { room } from '../formats/bytes';
 import { asStorageError, corruptChunk, missingChunk, modelDeleted, originUsage, storageUnavailable } from './browser';
 import { withModelLock } from './locks';
 import { sha256Hex } from './sha256';
@@ -110,17 +111,16 @@ export class OpfsModelStore implements ModelStore {
     });
   }
 
-  readChunk(id: string, file: string, index: number): Promise<Uint8Array<ArrayBuffer>> {
+  readChunk(id: string, file: string, index: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
     return told(async () => {
-      const read = async (name: string, length: number, at: number) => {
+      const read = async (name: string, bytes: Uint8Array<ArrayBuffer>, at: number) => {
         const find = async () => (await this.#model(id)).getFileHandle(name);
-        const bytes = new Uint8Array(length);
         const count = await found(() => this.#files.use(`${id}/${name}`, find, (access) => readAll(access, bytes, at)));
         return bytes.subarray(0, count ?? 0);
       };
-      const entry = readEntry(await read(tableOf(file), ENTRY_BYTES, index * ENTRY_BYTES), 0);
+      const entry = readEntry(await read(tableOf(file), new Uint8Array(ENTRY_BYTES), index * ENTRY_BYTES), 0);
       if (!entry) throw missingChunk(id, file, index);
-      const bytes = await read(dataOf(file), entry.byteLength, index * CHUNK_BYTES);
+      const bytes = await read(dataOf(file), room(entry.byteLength, into), index * CHUNK_BYTES);
       if (bytes.byteLength !== entry.byteLength || (await sha256Hex(bytes)) !== entry.sha256) {
         throw corruptChunk(id, file, index);
       }

@@ -26,7 +26,7 @@ export async function measureStore(store: ModelStore): Promise<Speed> {
     const began = performance.now();
     for (let i = 0; i < CHUNKS; i++) await store.writeChunk(PROBE_ID, 'bytes', i, bytes);
     const written = performance.now();
-    for (let i = 0; i < CHUNKS; i++) await store.readChunk(PROBE_ID, 'bytes', i);
+    for (let i = 0; i < CHUNKS; i++) await store.readChunk(PROBE_ID, 'bytes', i, bytes);
     const read = performance.now();
     return { writeBytesPerSecond: rate(written - began), readBytesPerSecond: rate(read - written) };
   } finally {

@@ -47,8 +47,11 @@ export interface ModelStore {
   chunks(id: string, file: string): Promise<ChunkInfo[]>;
   /** Stores chunk and hash in one transaction. Throws {@link StorageError}: `quota-exceeded`, `model-deleted`. */
   writeChunk(id: string, file: string, index: number, bytes: Uint8Array): Promise<void>;
-  /** Reads a chunk and checks its hash. Throws {@link StorageError}: `missing-chunk`, `corrupt-chunk`. */
-  readChunk(id: string, file: string, index: number): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * Reads a chunk and checks its hash. The bytes lie in `into`, where that is given and long enough. Throws
+   * {@link StorageError}: `missing-chunk`, `corrupt-chunk`.
+   */
+  readChunk(id: string, file: string, index: number, into?: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>>;
   /** Deletes the chunks of one file. */
   deleteFile(id: string, file: string): Promise<void>;
   /** Deletes record and chunks in one transaction. */

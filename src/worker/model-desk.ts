@@ -234,9 +234,9 @@ function until(signal: AbortSignal, files: ModelFiles): ModelFiles {
       const source = await files.open(name);
       return {
         size: source.size,
-        read: (begin, end) => {
+        read: (begin, end, into) => {
           signal.throwIfAborted();
-          return source.read(begin, end);
+          return source.read(begin, end, into);
         },
       };
     },
