@@ -27,7 +27,7 @@ const browser = await chromium.launch({
   ],
 });
 
-const VIEWS = ['Model', 'Data', 'Settings', 'Train', 'Evaluate', 'Export', 'Runs', 'Storage'];
+const VIEWS = ['Model', 'Data', 'Settings', 'Train', 'Chat', 'Evaluate', 'Export', 'Runs', 'Storage'];
 const SETTINGS = {
   max_steps: 24,
   gradient_accumulation_steps: 1,

@@ -19,12 +19,15 @@ import { StorageView } from './views/StorageView';
 // The charts' library is most of the page's script: it comes when it is wanted.
 const loadTrainStep = () => import('./views/TrainStep');
 const TrainStep = lazy(loadTrainStep);
+const loadChatView = () => import('./views/ChatView');
+const ChatView = lazy(loadChatView);
 
 const TITLES: Record<Step, string> = {
   model: 'Model',
   data: 'Data',
   settings: 'Settings',
   train: 'Train',
+  chat: 'Chat',
   evaluate: 'Evaluate',
   export: 'Export',
   runs: 'Runs',
@@ -43,11 +46,11 @@ function useTitle(step: Step): void {
   }, [title]);
 }
 
-function Opening() {
+function Opening({ title, note }: { title: string; note?: string }) {
   return (
     <div className="view">
       <div className="view-main">
-        <ViewHead title="Training" note="Loading the charts …" />
+        <ViewHead title={title} note={note} />
       </div>
     </div>
   );
@@ -63,8 +66,14 @@ function View({ step }: { step: Step }) {
       return <SettingsStep />;
     case 'train':
       return (
-        <Suspense fallback={<Opening />}>
+        <Suspense fallback={<Opening title="Training" note="Loading the charts …" />}>
           <TrainStep />
+        </Suspense>
+      );
+    case 'chat':
+      return (
+        <Suspense fallback={<Opening title="Chat" />}>
+          <ChatView />
         </Suspense>
       );
     case 'evaluate':
@@ -82,9 +91,9 @@ export function App() {
   const step = useUi((state) => state.step);
   useTitle(step);
   useEffect(() => {
-    // Fetched ahead once the page stands, so that the training view opens at once and works offline. A failure shows
-    // when the view is opened.
-    const timer = setTimeout(() => loadTrainStep().catch(() => {}), 1500);
+    // Fetched ahead once the page stands, so that these views open at once and work offline. A failure shows when one
+    // is opened.
+    const timer = setTimeout(() => Promise.all([loadTrainStep(), loadChatView()]).catch(() => {}), 1500);
     return () => clearTimeout(timer);
   }, []);
   return (

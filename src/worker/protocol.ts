@@ -17,6 +17,7 @@ import type { CuratedModel, ModelRequests, ModelSource } from './protocol-models
 import type { RunEvent, RunRequests } from './protocol-runs';
 import type { StorageRequests } from './protocol-storage';
 
+export { tallyOf } from '../eval/votes';
 /** What every setting is unless somebody says otherwise, and the modules that may carry an adapter. */
 export { DEFAULT_HPARAMS, TARGET_MODULES } from '../train/hparams';
 export {

@@ -8,7 +8,7 @@ import { inOrder } from './support/in-order';
 import { jsonl, shortRows } from './support/rows';
 import { RUN_MS, StudioPage } from './support/studio';
 
-const STEPS = ['Model', 'Data', 'Settings', 'Train', 'Evaluate', 'Export'] as const;
+const STEPS = ['Model', 'Data', 'Settings', 'Train', 'Chat', 'Evaluate', 'Export'] as const;
 
 let site: Site;
 let browser: TestBrowser;

@@ -17,6 +17,7 @@ import {
 import { useModels } from '../store/models';
 import { busyState, hasAdapter, useRun } from '../store/run';
 import { EvaluateHub } from './EvaluateHub';
+import { NumberField, wholeFrom } from './NumberField';
 import { Button, FileButton, Progress } from './ui';
 
 function Task({ id, title, children }: { id: string; title: string; children: ReactNode }) {
@@ -39,38 +40,6 @@ function Task({ id, title, children }: { id: string; title: string; children: Re
         {children}
       </p>
     </li>
-  );
-}
-
-/** A whole number, or nothing where `empty` says what that means. */
-function NumberField(props: {
-  label: string;
-  value: number | null;
-  least: number;
-  empty?: string;
-  disabled: boolean;
-  onChange(value: number | null): void;
-}) {
-  const { label, value, least, empty, disabled, onChange } = props;
-  const id = useId();
-  return (
-    <div className="eval-number">
-      <label htmlFor={id}>{label}</label>
-      <input
-        id={id}
-        type="number"
-        min={least}
-        step={1}
-        value={value ?? ''}
-        placeholder={empty}
-        disabled={disabled}
-        onChange={(event) => {
-          const number = event.target.valueAsNumber;
-          if (event.target.value === '' && empty) onChange(null);
-          else if (Number.isInteger(number) && number >= least) onChange(number);
-        }}
-      />
-    </div>
   );
 }
 
@@ -151,7 +120,7 @@ export function EvaluateTasks() {
         <NumberField
           label="Questions of each task"
           value={limit}
-          least={1}
+          check={wholeFrom(1)}
           empty="all"
           disabled={working}
           onChange={(value) => setEvaluation({ limit: value })}
@@ -159,14 +128,14 @@ export function EvaluateTasks() {
         <NumberField
           label="Examples before each question"
           value={shots}
-          least={0}
+          check={wholeFrom(0)}
           disabled={working}
           onChange={(value) => setEvaluation({ shots: value ?? 0 })}
         />
         <NumberField
           label="Seed of the examples"
           value={seed}
-          least={0}
+          check={wholeFrom(0)}
           disabled={working}
           onChange={(value) => setEvaluation({ seed: value ?? 0 })}
         />

@@ -61,6 +61,11 @@ export function RunControls() {
         {run.progress ? 'Start again' : 'Start training'}
       </Button>
       {hasAdapter(run) && (
+        <Button icon="chat" onClick={() => goTo('chat')}>
+          Try it
+        </Button>
+      )}
+      {hasAdapter(run) && (
         <Button look="primary" icon="arrow" onClick={() => goTo('export')}>
           Continue to export
         </Button>

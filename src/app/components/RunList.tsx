@@ -1,5 +1,5 @@
 /** The kept runs: one row each, with what it came to and what can be done with it. */
-import { useId, useState } from 'react';
+import { useEffect, useId, useState } from 'react';
 import type { RunForm, RunSummary } from '../../worker/protocol';
 import { formatBytes, formatChange, formatCount, formatDuration, formatMetric, formatPercent } from '../lib/format';
 import { useModels } from '../store/models';
@@ -7,6 +7,7 @@ import { busyState, useRun } from '../store/run';
 import {
   changeRun,
   deleteRun,
+  fetchCurves,
   handOver,
   MOST_SHOWN,
   openRun,
@@ -17,6 +18,8 @@ import {
 } from '../store/run-shelf';
 import { continueRun, wasCutOff } from '../store/runs';
 import { goTo } from '../store/ui';
+import { SamplesCard } from './SamplesCard';
+import { TallyBar } from './TallyBar';
 import { Badge, Button, Facts, IconButton } from './ui';
 
 const day = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short' });
@@ -94,6 +97,17 @@ const FORMS: { form: RunForm; label: string }[] = [
   { form: 'checkpoint', label: 'Checkpoint' },
 ];
 
+/** Answers on the run's way, from its newest checkpoint. */
+function KeptSamples({ run }: { run: RunSummary }) {
+  const { id, settings } = run.record;
+  const known = useShelf((state) => state.curves[id]);
+  const any = settings.samples !== undefined && run.checkpoints.length > 0;
+  useEffect(() => {
+    if (any && !known) void fetchCurves(id);
+  }, [any, known, id]);
+  return known ? <SamplesCard samples={known.samples} heading="Answers on its way" /> : null;
+}
+
 function Details({ run }: { run: RunSummary }) {
   const { record, checkpoints, bytes } = run;
   const { hparams } = record.settings;
@@ -123,6 +137,12 @@ function Details({ run }: { run: RunSummary }) {
           ],
         ]}
       />
+      {record.votes !== undefined && record.votes.length > 0 && (
+        <section aria-label="Blind votes">
+          <TallyBar votes={record.votes} />
+        </section>
+      )}
+      <KeptSamples run={run} />
       {record.error && <p className="fine bad-text">{record.error.message}</p>}
       <Notes key={record.notes} run={run} />
       <div className="actions">

@@ -1,15 +1,19 @@
 import { saveText } from '../lib/save';
 import { settingsFromJson, settingsToJson } from '../settings/json';
 import { announce, notice, reportError } from '../store/alerts';
-import { useSettings } from '../store/settings';
+import { sampleSettings, useSettings } from '../store/settings';
 import { Button, FileButton } from './ui';
 
 async function importFile(file: File): Promise<void> {
   try {
-    const { hparams, prompt, read, unknown } = settingsFromJson(await file.text(), useSettings.getState().hparams);
-    const { replace, setPrompt } = useSettings.getState();
+    const { hparams, prompt, samples, read, unknown } = settingsFromJson(
+      await file.text(),
+      useSettings.getState().hparams,
+    );
+    const { replace, setPrompt, setSamples } = useSettings.getState();
     replace(hparams);
     if (prompt) setPrompt(prompt);
+    if (samples) setSamples(samples);
     announce(`${read.length} settings read from ${file.name}.`);
     const rest = unknown.length ? ` These names mean nothing here and were left out: ${unknown.join(', ')}.` : '';
     notice('settings-imported', `${read.length} settings read from ${file.name}.${rest}`);
@@ -20,7 +24,7 @@ async function importFile(file: File): Promise<void> {
 
 function exportFile(): void {
   const { hparams, prompt } = useSettings.getState();
-  saveText(settingsToJson(hparams, prompt), 'hparams.json', 'application/json');
+  saveText(settingsToJson(hparams, prompt, sampleSettings()), 'hparams.json', 'application/json');
 }
 
 /** Settings in and out as JSON. */

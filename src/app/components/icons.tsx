@@ -51,6 +51,7 @@ const paths = {
   chip: <path d="M6 6h8v8H6zM8.5 3v3M11.5 3v3M8.5 14v3M11.5 14v3M3 8.5h3M3 11.5h3M14 8.5h3M14 11.5h3" />,
   shield: <path d="M10 2.8 16 5v5c0 3.5-2.4 6-6 7.2C6.4 16 4 13.5 4 10V5zM7.3 10l2 2 3.5-4" />,
   list: <path d="M7.5 5.5H17M7.5 10H17M7.5 14.5H17M3.5 5.5h.1M3.5 10h.1M3.5 14.5h.1" />,
+  chat: <path d="M4 4.5h12v8.5H9.5L6 16v-3H4z" />,
   pen: <path d="m4 16 .8-3.6L13.5 3.7l2.8 2.8-8.7 8.7zM11.5 5.7l2.8 2.8" />,
   previous: <path d="M12.5 4.5 7 10l5.5 5.5" />,
   next: <path d="M7.5 4.5 13 10l-5.5 5.5" />,

@@ -1,17 +1,19 @@
 /** Settings as a JSON file, under the names of TRL, transformers and PEFT. */
-import type { HParams, PromptChoice } from '../../worker/protocol';
+import { type HParams, type PromptChoice, parseSamples, type SampleSettings } from '../../worker/protocol';
 import { FIELDS } from './fields';
 import { isPromptChoice } from './prompt';
 import { checkField } from './validate';
 
-/** The settings and, as `prompt`, how rows become text. */
-export const settingsToJson = (hparams: HParams, prompt: PromptChoice): string =>
-  `${JSON.stringify({ ...hparams, prompt }, null, 2)}\n`;
+/** The settings and, as `prompt`, how rows become text, as `samples` what the run answers on its way. */
+export const settingsToJson = (hparams: HParams, prompt: PromptChoice, samples?: SampleSettings): string =>
+  `${JSON.stringify({ ...hparams, prompt, samples }, null, 2)}\n`;
 
 export interface ImportedSettings {
   hparams: HParams;
   /** The prompt format, where the file has one. */
   prompt: PromptChoice | null;
+  /** What the run answers on its way, where the file has it. */
+  samples: SampleSettings | null;
   /** Names that were read. */
   read: string[];
   /** Names this page does not know; they were left out. */
@@ -60,13 +62,24 @@ export function settingsFromJson(text: string, current: HParams): ImportedSettin
       'prompt in this settings file is not a prompt format as “Export settings” writes it. Mend it, or take it out.',
     );
   }
-  if (read.length === 0 && prompt === null)
+  const samples = samplesOf(values.samples);
+  if (read.length === 0 && prompt === null && samples === null)
     throw new SettingsFileError('This file names no setting of a run. The names are those of TRL, e.g. learning_rate.');
   const known = new Set<string>(FIELDS.map((field) => field.key));
   return {
     hparams: hparams as unknown as HParams,
     prompt,
-    read: prompt === null ? read : [...read, 'prompt'],
-    unknown: Object.keys(values).filter((name) => name !== 'prompt' && !known.has(name)),
+    samples,
+    read: [...read, ...(prompt ? ['prompt'] : []), ...(samples ? ['samples'] : [])],
+    unknown: Object.keys(values).filter((name) => name !== 'prompt' && name !== 'samples' && !known.has(name)),
   };
+}
+
+function samplesOf(value: unknown): SampleSettings | null {
+  if (value === undefined || value === null) return null;
+  try {
+    return parseSamples(value);
+  } catch (cause) {
+    throw new SettingsFileError(`In this settings file ${(cause as Error).message} Mend it, or take samples out.`);
+  }
 }

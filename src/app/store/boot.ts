@@ -6,6 +6,7 @@ import { finishSignIn, type SignedIn } from '../lib/sign-in';
 import { setToken } from './account';
 import { announce, reportError } from './alerts';
 import { watchRunEnd } from './awake';
+import { answerGrew, watchChat } from './chat';
 import { chooseTab, lookAtRepository } from './chooser';
 import { engine } from './client';
 import { loadBuiltin, useData, watchSplit } from './data';
@@ -15,7 +16,7 @@ import { exportProgressed, forgetExports } from './exports';
 import { useInspect, watchData } from './inspect';
 import { forgetKernels, kernelsTimed } from './kernels';
 import { pushMargins } from './margins';
-import { pushEval, pushStep } from './metrics';
+import { pushEval, pushSample, pushStep } from './metrics';
 import { loadModel, modelUnloaded, refreshOffers, useModels } from './models';
 import { watchOffline } from './offline';
 import { watchPlan } from './plan';
@@ -24,6 +25,7 @@ import { announceEval, isBusy, runProgressed, runRestored, useRun } from './run'
 import { compareWithCard } from './run-shelf';
 import { checkpointFailed, refreshRuns, tellDamaged, watchRuns } from './runs';
 import { watchUi } from './ui';
+import { watchVotes } from './votes';
 
 /** A model is loaded unasked only when that costs next to nothing. */
 const UNASKED_DOWNLOAD_BYTES = 16e6;
@@ -62,6 +64,12 @@ function listen(): void {
       case 'runKept':
         useRun.setState({ id: event.runId });
         compareWithCard(event.fingerprint);
+        break;
+      case 'sample':
+        pushSample(event.record);
+        break;
+      case 'answering':
+        answerGrew(event);
         break;
       case 'restored':
         runRestored(event.run, event.curves);
@@ -154,6 +162,8 @@ export function boot(): void {
   watchRuns();
   watchRunEnd();
   watchProbe();
+  watchChat();
+  watchVotes();
   watchOffline();
   useModels.subscribe((now, before) => {
     if (now.model !== before.model) forgetEvaluation();

@@ -68,7 +68,7 @@ function schedule(): void {
 /** Keeps the plan up to date. Called once. */
 export function watchPlan(): void {
   useSettings.subscribe((now, before) => {
-    const same = now.hparams === before.hparams && now.prompt === before.prompt;
+    const same = now.hparams === before.hparams && now.prompt === before.prompt && now.samples === before.samples;
     if (!same || now.invalid !== before.invalid) schedule();
   });
   useModels.subscribe((now, before) => {

@@ -115,9 +115,10 @@ export async function openRun(run: RunSummary): Promise<void> {
 
 /** Takes the settings of a run for the next one. */
 export function takeSettings({ settings, name }: Pick<RunSummary['record'], 'settings' | 'name'>): void {
-  const { hparams, evalFraction, splitBy, prompt } = settings;
+  const { hparams, evalFraction, splitBy, prompt, samples = { sample_steps: 0 } } = settings;
   useSettings.getState().replace(hparams);
   useSettings.setState({ evalFraction, ...(splitBy && { splitBy }), ...(prompt && { prompt }) });
+  useSettings.getState().setSamples(samples);
   announce(`The settings of ${name} are taken over.`);
 }
 

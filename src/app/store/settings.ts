@@ -1,11 +1,13 @@
 /** The run's settings, kept between visits. */
 import { create } from 'zustand';
 import { createJSONStorage, persist } from 'zustand/middleware';
-import type { DataSettings, HParams, PromptChoice, Settings, Split } from '../../worker/protocol';
+import type { DataSettings, HParams, PromptChoice, SampleSettings, Settings, Split } from '../../worker/protocol';
 import { FIELDS, type FieldKey } from '../settings/fields';
 import { type PresetId, presetById } from '../settings/presets';
 import { DEFAULT_PROMPT, isPromptChoice } from '../settings/prompt';
+import { DEFAULT_SAMPLE_CHOICE, resolveSamples, type SampleChoice, storedSamples } from '../settings/samples';
 import { checkField } from '../settings/validate';
+import { useDevice } from './device';
 
 interface SettingsState {
   presetId: PresetId;
@@ -18,6 +20,8 @@ interface SettingsState {
   splitBy: Split['by'];
   /** How rows become text. */
   prompt: PromptChoice;
+  /** Which prompts the run answers on its way. */
+  samples: SampleChoice;
   /** What stands in fields whose text is not an allowed value, by key. */
   invalid: Partial<Record<FieldKey, string>>;
   set<K extends FieldKey>(key: K, value: HParams[K]): void;
@@ -30,6 +34,7 @@ interface SettingsState {
   setEvalFraction(fraction: number): void;
   setSplitBy(by: Split['by']): void;
   setPrompt(change: Partial<PromptChoice>): void;
+  setSamples(change: Partial<SampleChoice>): void;
 }
 
 const copy = (hparams: HParams): HParams => ({ ...hparams, target_modules: [...hparams.target_modules] });
@@ -49,6 +54,7 @@ export const useSettings = create<SettingsState>()(
       evalFraction: 0.1,
       splitBy: 'prompt',
       prompt: DEFAULT_PROMPT,
+      samples: DEFAULT_SAMPLE_CHOICE,
       invalid: {},
       set: (key, value) =>
         set((state) => ({
@@ -72,18 +78,20 @@ export const useSettings = create<SettingsState>()(
       setEvalFraction: (evalFraction) => set({ evalFraction }),
       setSplitBy: (splitBy) => set({ splitBy }),
       setPrompt: (change) => set((state) => ({ prompt: { ...state.prompt, ...change } })),
+      setSamples: (change) => set((state) => ({ samples: { ...state.samples, ...change } })),
     }),
     {
       name: 'orpo-studio.settings',
       storage: createJSONStorage(() => localStorage),
       version: 1,
-      partialize: ({ presetId, touched, hparams, evalFraction, splitBy, prompt }) => ({
+      partialize: ({ presetId, touched, hparams, evalFraction, splitBy, prompt, samples }) => ({
         presetId,
         touched,
         hparams,
         evalFraction,
         splitBy,
         prompt,
+        samples,
       }),
       // What an earlier version stored may lack a setting, or hold a value that is no longer allowed.
       merge: (stored, current) => {
@@ -97,9 +105,11 @@ export const useSettings = create<SettingsState>()(
         const share = old.evalFraction;
         const evalFraction = typeof share === 'number' && share >= 0 && share <= 0.5 ? share : current.evalFraction;
         const touched = old.touched === true;
-        const splitBy = old.splitBy === 'row' ? 'row' : 'prompt';
+        const splitBy: Split['by'] = old.splitBy === 'row' ? 'row' : 'prompt';
         const prompt = isPromptChoice(old.prompt) ? old.prompt : current.prompt;
-        return { ...current, presetId, touched, hparams: hparams as unknown as HParams, evalFraction, splitBy, prompt };
+        const samples = storedSamples(old.samples) ?? current.samples;
+        const parts = { presetId, touched, evalFraction, splitBy, prompt, samples };
+        return { ...current, ...parts, hparams: hparams as unknown as HParams };
       },
     },
   ),
@@ -111,8 +121,15 @@ export function dataSettings(): DataSettings {
   return { hparams, prompt };
 }
 
+/** Which prompts the next run answers on its way. */
+export function sampleSettings(): SampleSettings {
+  const { samples } = useSettings.getState();
+  return resolveSamples(samples, useDevice.getState().info?.isSoftware !== false);
+}
+
 /** All that a run depends on beside model and rows. */
 export function runSettings(): Settings {
   const { hparams, evalFraction, splitBy, prompt } = useSettings.getState();
-  return { hparams, evalFraction, splitBy, prompt };
+  const samples = sampleSettings();
+  return { hparams, evalFraction, splitBy, prompt, ...(samples.sample_steps > 0 && { samples }) };
 }

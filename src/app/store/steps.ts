@@ -3,6 +3,7 @@ import { formatCount, formatPercent, formatSetting, plural } from '../lib/format
 import { presetById } from '../settings/presets';
 import { formatOffer } from '../settings/prompt';
 import { changedKeys, checkHParams } from '../settings/validate';
+import { useChat, useTunedStep } from './chat';
 import { useData } from './data';
 import { useDevice } from './device';
 import { useEvaluation } from './evaluation';
@@ -12,6 +13,7 @@ import { usePlan } from './plan';
 import { busyState, hasAdapter, useRun } from './run';
 import { useSettings } from './settings';
 import type { Step } from './ui';
+import { useVotesOfRun } from './votes';
 
 export interface StepStatus {
   id: Step;
@@ -77,6 +79,18 @@ function useTrainStatus(): StepStatus {
   return { ...base, detail: plan ? `${formatCount(plan.totalSteps)} steps planned` : 'ready', state: 'open' };
 }
 
+function useChatStatus(): StepStatus {
+  const writing = useChat((state) => state.writing !== null);
+  const votes = useVotesOfRun().length;
+  const model = useModels((state) => state.model);
+  const tuned = useTunedStep();
+  const base = { id: 'chat', title: 'Chat' } as const;
+  if (writing) return { ...base, detail: 'writing an answer', state: 'working' };
+  if (!model) return { ...base, detail: 'needs a model', state: 'locked' };
+  if (votes > 0) return { ...base, detail: plural(votes, 'blind vote'), state: 'done' };
+  return { ...base, detail: tuned === null ? 'with the base model' : 'base and tuned', state: 'open' };
+}
+
 function useEvaluateStatus(): StepStatus {
   const { progress, reports } = useEvaluation();
   const model = useModels((state) => state.model);
@@ -95,12 +109,13 @@ function useExportStatus(): StepStatus {
   return { ...base, detail: 'after training', state: 'locked' };
 }
 
-/** All six steps, live. A hook. */
+/** All seven steps, live. A hook. */
 export function useSteps(): StepStatus[] {
   const model = useModelStatus();
   const data = useDataStatus();
   const settings = useSettingsStatus();
   const train = useTrainStatus();
+  const chat = useChatStatus();
   const evaluate = useEvaluateStatus();
-  return [model, data, settings, train, evaluate, useExportStatus()];
+  return [model, data, settings, train, chat, evaluate, useExportStatus()];
 }

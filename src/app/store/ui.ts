@@ -3,7 +3,7 @@ import { create } from 'zustand';
 import { recall, remember } from '../lib/memory';
 
 /** The steps of the job, and beside them the list of runs and what is stored. */
-export const STEPS = ['model', 'data', 'settings', 'train', 'evaluate', 'export', 'runs', 'storage'] as const;
+export const STEPS = ['model', 'data', 'settings', 'train', 'chat', 'evaluate', 'export', 'runs', 'storage'] as const;
 export type Step = (typeof STEPS)[number];
 export type Theme = 'system' | 'light' | 'dark';
 

@@ -1,6 +1,7 @@
 import { Advanced } from '../components/Advanced';
 import { PlanPanel } from '../components/PlanPanel';
 import { Presets } from '../components/Presets';
+import { SampleFields } from '../components/SampleFields';
 import { SettingsFile } from '../components/SettingsFile';
 import { StartFrom } from '../components/StartFrom';
 import { Button } from '../components/ui';
@@ -23,6 +24,7 @@ export function SettingsStep() {
         )}
         <Presets />
         <StartFrom disabled={running} />
+        <SampleFields disabled={running} />
         <Advanced />
         <div className="next-bar">
           <p>The plan beside this is what will run.</p>

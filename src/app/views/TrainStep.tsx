@@ -5,14 +5,17 @@ import { ResumeBanner } from '../components/ResumeBanner';
 import { RunControls } from '../components/RunControls';
 import { RunProgressBar } from '../components/RunProgressBar';
 import { RunSide } from '../components/RunSide';
+import { SamplesCard } from '../components/SamplesCard';
 import { Smoothing } from '../components/Smoothing';
 import { StatTiles } from '../components/StatTiles';
+import { Button } from '../components/ui';
 import { ViewHead } from '../components/ViewHead';
 import { recall, remember } from '../lib/memory';
-import { useMetricsVersion } from '../store/metrics';
+import { metrics, useMetricsVersion } from '../store/metrics';
 import { usePlan } from '../store/plan';
 import { busyState, useRun } from '../store/run';
 import { useSettings } from '../store/settings';
+import { goTo } from '../store/ui';
 
 const TITLES = {
   idle: 'Training',
@@ -25,6 +28,28 @@ const TITLES = {
   stopped: 'Stopped',
   failed: 'Failed',
 } as const;
+
+/** Answers on the run's way, or how to get them. */
+function RunAnswers() {
+  useMetricsVersion();
+  const started = useRun((state) => state.progress !== null);
+  const wanted = usePlan((state) => state.plan?.samplePrompts.length ?? 0);
+  const own = useRun((state) => state.facts?.settings.samples !== undefined);
+  if (metrics.samples.length > 0) return <SamplesCard samples={metrics.samples} heading="Answers" />;
+  const note = (started ? own : wanted > 0)
+    ? 'Answers to the chosen prompts come here as the run goes.'
+    : 'A few prompts can be answered as the run goes, so that you see what it learns.';
+  return (
+    <div className="card spread wrap">
+      <p className="muted">{note}</p>
+      {!started && (
+        <Button className="small" icon="pen" onClick={() => goTo('settings')}>
+          Choose prompts
+        </Button>
+      )}
+    </div>
+  );
+}
 
 export default function TrainStep() {
   const { progress, facts } = useRun();
@@ -80,6 +105,7 @@ export default function TrainStep() {
             />
           ))}
         </div>
+        <RunAnswers />
       </div>
       <aside className="side" aria-label="This run">
         <RunSide />

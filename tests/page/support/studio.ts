@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Locator, Page } from 'playwright-core';
 
-export type StepName = 'Model' | 'Data' | 'Settings' | 'Train' | 'Evaluate' | 'Export';
+export type StepName = 'Model' | 'Data' | 'Settings' | 'Train' | 'Chat' | 'Evaluate' | 'Export';
 
 /** A few steps on a software adapter may take this long on a machine with other work. */
 export const RUN_MS = 240_000;
