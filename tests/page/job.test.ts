@@ -121,7 +121,7 @@ describe('the whole job', () => {
       Object.assign(window, { shown });
       const look = () => {
         const step = /^(\d+) \//.exec(document.querySelector('.run-line')?.textContent ?? '')?.[1];
-        const points = document.querySelector('figure[aria-label="Loss"]')?.getAttribute('data-points');
+        const points = document.querySelector('figure[aria-label="Loss"] [data-points]')?.getAttribute('data-points');
         if (step && points) shown.add(`${step} ${points}`);
       };
       new MutationObserver(look).observe(document.body, {

@@ -1,7 +1,7 @@
 /** The drawn part of a chart: recharts' axes, grid, tooltip and keyboard, and our curves. */
 import { memo, useMemo } from 'react';
 import { CartesianGrid, ComposedChart, Line, ReferenceLine, Tooltip, XAxis, YAxis } from 'recharts';
-import { axisFormat, stepTicks } from '../lib/series';
+import { axisFormat, stepTicks, thinned } from '../lib/series';
 import { ChartTooltip } from './ChartTooltip';
 import { Curves } from './Curves';
 import type { ChartDefinition } from './definitions';
@@ -23,6 +23,8 @@ const MARGIN = { top: 6, right: 10, bottom: 0, left: 0 };
 const TICK = { fill: 'var(--muted)', fontSize: 11 };
 const CURSOR = { stroke: 'var(--muted)', strokeOpacity: 0.5 };
 const noText = () => '';
+/** recharts makes objects of every row at every change; steps that lie closer than this many are one to a pointer. */
+const MOST_READ = 160;
 
 function DrawnPlot({ definition, data, guide, showRaw, totalSteps, width, height }: Props) {
   const { series, title } = definition;
@@ -40,13 +42,14 @@ function DrawnPlot({ definition, data, guide, showRaw, totalSteps, width, height
     () => (empty ? noText : (definition.tick ?? axisFormat(yTicks))),
     [empty, definition, yTicks],
   );
+  const read = useMemo(() => thinned(rows, MOST_READ), [rows]);
   const tooltip = useMemo(() => <ChartTooltip definition={definition} dots={dots} />, [definition, dots]);
 
   return (
     <ComposedChart
       width={width}
       height={height}
-      data={rows}
+      data={read}
       margin={MARGIN}
       role="application"
       aria-label={`${title}: arrow keys read the values`}

@@ -51,11 +51,23 @@ export interface OverlayData {
 
 const MOST_POINTS = 400;
 
+/** Numbers of a run's records by what reads them, read once: a run of many steps is drawn again at every change. */
+const columns = new WeakMap<readonly StepRecord[], Map<(record: StepRecord) => number, Float64Array>>();
+const stepOf = ({ step }: StepRecord): number => step;
+
+function column(records: readonly StepRecord[], of: (record: StepRecord) => number): Float64Array {
+  const known = columns.get(records) ?? new Map();
+  columns.set(records, known);
+  const values = known.get(of) ?? Float64Array.from(records, of);
+  known.set(of, values);
+  return values;
+}
+
 function lineOf(run: OverlayRun, metric: OverlayMetric, smoothing: number): OverlayLine {
-  const raw = run.steps.map(metric.of);
+  const raw = column(run.steps, metric.of);
   const smoother = new Smoother(smoothing);
   const line = smoothing > 0 ? raw.map((value) => smoother.next(value)) : raw;
-  const steps = run.steps.map(({ step }) => step);
+  const steps = column(run.steps, stepOf);
   const points = chartRows(steps, [line], [line], MOST_POINTS).flatMap(({ step, raw0 }) =>
     raw0 == null ? [] : [{ step, value: raw0 }],
   );

@@ -36,9 +36,9 @@ const orNull = (value: number): number | null => (Number.isFinite(value) ? value
  * of each half.
  */
 export function chartRows(
-  steps: readonly number[],
-  raw: readonly (readonly number[])[],
-  lines: readonly (readonly number[])[],
+  steps: ArrayLike<number>,
+  raw: readonly ArrayLike<number>[],
+  lines: readonly ArrayLike<number>[],
   maxRows: number,
 ): ChartRow[] {
   const n = steps.length;
@@ -76,6 +76,12 @@ export function chartRows(
     rows.push(first, second);
   }
   return rows;
+}
+
+/** At most `most` of them, evenly spread, with the first and the last. */
+export function thinned<T>(rows: readonly T[], most: number): readonly T[] {
+  if (rows.length <= most) return rows;
+  return Array.from({ length: most }, (_, i) => rows[Math.round((i * (rows.length - 1)) / (most - 1))]);
 }
 
 const MAX_SAMPLE = 1000;

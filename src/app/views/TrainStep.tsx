@@ -1,4 +1,4 @@
-import { useDeferredValue, useState } from 'react';
+import { useState } from 'react';
 import { CHARTS } from '../charts/definitions';
 import { MetricChart } from '../charts/MetricChart';
 import { ResumeBanner } from '../components/ResumeBanner';
@@ -56,9 +56,7 @@ export default function TrainStep() {
   const planned = usePlan((state) => state.plan);
   const current = useSettings((state) => state.hparams);
   const version = useMetricsVersion();
-  const shownVersion = useDeferredValue(version);
   const [smoothing, setSmoothing] = useState(() => recall('smoothing', 0.8));
-  const shownSmoothing = useDeferredValue(smoothing);
   const hparams = facts?.settings.hparams ?? current;
   const totalSteps = progress?.totalSteps || planned?.totalSteps || 0;
   const perEpoch = (facts?.plan ?? planned)?.stepsPerEpoch;
@@ -97,8 +95,8 @@ export default function TrainStep() {
             <MetricChart
               key={definition.id}
               definition={definition}
-              version={shownVersion}
-              smoothing={shownSmoothing}
+              version={version}
+              smoothing={smoothing}
               beta={hparams.beta}
               maxGradNorm={hparams.max_grad_norm}
               totalSteps={totalSteps}
