@@ -39,6 +39,8 @@ let hparams: HParams;
 /** Files that the page wrote. */
 const written: Record<'merged' | 'adapter', Map<string, Uint8Array>> = { merged: new Map(), adapter: new Map() };
 let log: { steps: StepRecord[]; evals: EvalRecord[] };
+/** Steps of the run that started from the first run's adapter. */
+let further: StepRecord[];
 /** What the page showed while it trained: [step, points in the loss chart]. */
 let seen: [number, number][];
 
@@ -311,6 +313,38 @@ describe('the whole job', () => {
     expect(folder).toEqual(Object.fromEntries(expected));
   });
 
+  it('trains the adapter further: a run starts from PEFT files that are chosen', { timeout: RUN_MS }, async () => {
+    const { page } = studio;
+    await studio.settings({ max_steps: 2, lora_r: 4 });
+    const card = page.getByRole('region', { name: 'Start from' });
+    const file = (name: string, mimeType: string) => ({
+      ...{ name, mimeType },
+      buffer: Buffer.from(written.adapter.get(name)!),
+    });
+    await card
+      .getByLabel('Choose a PEFT adapter')
+      .setInputFiles([
+        file('adapter_model.safetensors', 'application/octet-stream'),
+        file('adapter_config.json', 'application/json'),
+      ]);
+    await card.getByText(/^The adapter of .*: rank \d+, alpha \d+\. Its optimizer starts afresh\.$/).waitFor();
+    expect(await page.getByLabel(/\blora_r$/).inputValue()).toBe(String(hparams.lora_r));
+    await page.getByRole('complementary', { name: 'Plan of the run' }).getByText(/^2 \(/).waitFor();
+    await studio.start();
+    expect(await studio.ended()).toBe('Finished');
+    await studio.goTo('Export');
+    const lines = text((await studio.download('Download log as JSONL')).bytes)
+      .trim()
+      .split('\n');
+    further = lines.map((line) => JSON.parse(line)).filter((record) => 'loss' in record);
+    expect(further.map(({ step }) => step)).toEqual([1, 2]);
+    // The same batch as the first run's first, by what that run has learnt.
+    expect(further[0].loss).toBeLessThan(log.steps[0].loss);
+    await studio.goTo('Settings');
+    await card.getByRole('button', { name: 'Start afresh instead' }).click();
+    await card.getByText(/^A fresh adapter\./).waitFor();
+  });
+
   it('wrote only what a visitor may expect, and asked nobody else', () => {
     expect(quiet(visited, browser)).toEqual([]);
     expect(site.requests.filter((path) => path.includes('..') || path.startsWith('/'))).toEqual([]);
@@ -335,6 +369,15 @@ describe('what the page computed, under Node', () => {
     for (const [i, record] of log.evals.entries()) compare(evals[i], record, record.step);
     expect(far).toEqual([]);
     expect([steps.length, evals.length]).toEqual([log.steps.length, log.evals.length]);
+  });
+
+  it('gives the same steps from the same adapter to 1e-6', { timeout: RUN_MS }, async () => {
+    const start = await readAdapter(memorySource(written.adapter.get('adapter_model.safetensors')!));
+    const { steps } = await trainInNode({ ...(await run()), hparams: { ...hparams, max_steps: 2 }, start });
+    for (const [i, { loss, grad_norm }] of steps.entries()) {
+      expect(Math.abs(further[i].loss / loss - 1), `loss of step ${i + 1}`).toBeLessThan(1e-6);
+      expect(Math.abs(further[i].grad_norm / grad_norm - 1), `gradient of step ${i + 1}`).toBeLessThan(1e-5);
+    }
   });
 
   it('opens merged model and adapter again, with the same held-out loss to 1e-5', { timeout: RUN_MS }, async () => {

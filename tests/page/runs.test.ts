@@ -11,9 +11,11 @@ import { type Site, serveSite } from '../support/site';
 import { launch, type TestBrowser, visit } from './support/browser';
 import { inOrder } from './support/in-order';
 import { cutOff, KILLS, type Kill, watchDevice } from './support/kills';
+import { lengthened } from './support/long-run';
 import { jsonl, shortRows } from './support/rows';
 import { shot } from './support/shots';
 import { RUN_MS, StudioPage } from './support/studio';
+import { workOf } from './support/tasks';
 
 const STEPS = 12;
 const SETTINGS = {
@@ -85,6 +87,56 @@ describe('before and during a run', () => {
     await plan.getByText(/^400 \(/).waitFor();
   });
 
+  it('keeps the screen awake, warns before it is closed, and notifies of the end when asked to', {
+    timeout: RUN_MS,
+  }, async () => {
+    const { page } = studio;
+    await page.context().grantPermissions(['notifications', 'screen-wake-lock'], { origin: new URL(site.url).origin });
+    await page.evaluate(() => {
+      const told: string[] = [];
+      const locks: WakeLockSentinel[] = [];
+      Object.assign(window, { told, locks });
+      window.Notification = class extends Notification {
+        constructor(title: string, options?: NotificationOptions) {
+          super(title, options);
+          told.push(`${title}: ${options?.body}`);
+        }
+      };
+      const { request } = WakeLock.prototype;
+      WakeLock.prototype.request = async function (...args) {
+        const lock = await request.apply(this, args);
+        locks.push(lock);
+        return lock;
+      };
+    });
+    type Noted = typeof window & { told: string[]; locks: WakeLockSentinel[] };
+    const held = () => page.evaluate(() => (window as Noted).locks.map(({ released }) => !released));
+    const closing: string[] = [];
+    page.on('dialog', async (dialog) => {
+      closing.push(dialog.type());
+      await dialog.dismiss();
+    });
+    await studio.start();
+    await page.getByLabel('notify me at the end').check();
+    await expect.poll(() => studio.progress, { timeout: RUN_MS, interval: 20 }).toMatch(/^[1-9]\d* \/ 400 steps/);
+    await expect.poll(() => page.title()).toMatch(/^\d+ % · Train · ORPO Studio$/);
+    await expect.poll(held).toEqual([true]);
+    await page.close({ runBeforeUnload: true });
+    await expect.poll(() => closing).toEqual(['beforeunload']);
+    expect(page.isClosed()).toBe(false);
+    // The visitor looks at another tab.
+    await page.evaluate(() => Object.defineProperty(document, 'hidden', { get: () => true, configurable: true }));
+    await page.getByRole('button', { name: 'Stop and keep' }).click();
+    expect(await studio.ended()).toBe('Stopped');
+    await page.evaluate(() => Reflect.deleteProperty(document, 'hidden'));
+    await expect.poll(held).toEqual([false]);
+    expect(await page.evaluate(() => (window as Noted).told)).toEqual([
+      expect.stringMatching(/^Training stopped: Stories 260K: \d+ of 400 steps\.$/),
+    ]);
+    expect(await page.title()).toBe('Train · ORPO Studio');
+    page.removeAllListeners('dialog');
+  });
+
   it('pauses, makes one step, shows margins and the time of kernels, and stops with all of it kept', {
     timeout: RUN_MS,
   }, async () => {
@@ -94,7 +146,6 @@ describe('before and during a run', () => {
     await expect
       .poll(async () => Number.parseInt((await studio.progress)!, 10), { timeout: RUN_MS })
       .toBeGreaterThan(2);
-    expect(await page.title()).toMatch(/^\d+ % · Train/);
     await page.getByRole('button', { name: 'Time one step' }).click();
     await page.getByText(/^Step \d+: .* on the GPU/).waitFor();
     await page.getByRole('button', { name: 'Pause' }).click();
@@ -160,16 +211,19 @@ describe('a run that is cut off', () => {
   );
 });
 
-describe('the list of runs', () => {
-  const list = () => studio.page.getByRole('list', { name: 'Kept runs' });
-  const first = () => list().locator(':scope > li').first();
+const list = () => studio.page.getByRole('list', { name: 'Kept runs' });
+const first = () => list().locator(':scope > li').first();
 
+async function openRuns(): Promise<void> {
+  const steps = studio.page.getByRole('navigation', { name: 'Steps' });
+  await steps.getByRole('button', { name: /^Runs ?,/ }).click();
+  await list().waitFor();
+}
+
+describe('the list of runs', () => {
   it('draws several over one another, and says what differs', async () => {
     const { page } = studio;
-    await page
-      .getByRole('navigation', { name: 'Steps' })
-      .getByRole('button', { name: /^Runs ?,/ })
-      .click();
+    await openRuns();
     expect(await list().locator(':scope > li').count()).toBeGreaterThanOrEqual(4);
     // The newest is drawn of itself.
     await expect.poll(() => page.locator('svg.overlay-svg g[data-run]').count()).toBe(4);
@@ -239,5 +293,69 @@ describe('the list of runs', () => {
     await studio.drop('first.run.json', card.bytes);
     await page.getByText(/^The settings of “The first” are taken over\./).waitFor();
     expect(await page.getByLabel(/\bmax_steps$/).inputValue()).toBe(String(STEPS));
+  });
+});
+
+describe('the charts of a run of twenty thousand steps', () => {
+  const MOST_MS = 50;
+  const LONG = { name: 'The long one', step: 20_000, totalSteps: 20_200, evalEvery: 200 };
+
+  /** Moves the smoothing, waits for the last chart to follow, and answers the work for each redrawing of one. */
+  async function smooth(charts: number): Promise<number> {
+    const { page } = studio;
+    const slider = page.getByLabel('Smoothing');
+    const turns = 6;
+    const work = await workOf(page, async () => {
+      for (let turn = 0; turn < turns; turn++) {
+        await slider.press('ArrowLeft');
+        await page.evaluate(() => new Promise((done) => requestIdleCallback(done, { timeout: 2000 })));
+      }
+    });
+    return work / turns / charts;
+  }
+
+  it(`cost less than ${MOST_MS} ms at every change, live ones as well`, { timeout: RUN_MS }, async () => {
+    const { page } = studio;
+    await openRuns();
+    const oldest = list().locator(':scope > li').last();
+    await oldest.getByRole('button', { name: /^More about/ }).click();
+    const save = await oldest.getByRole('button', { name: /as Checkpoint$/ }).getAttribute('aria-label');
+    const { bytes } = await studio.download(save!);
+    await studio.drop('run.safetensors', await lengthened(bytes, LONG));
+    await first().getByText(LONG.name, { exact: true }).waitFor();
+    await first().getByRole('checkbox').check();
+    await page
+      .getByRole('img', { name: /The long one .* at step 20000/ })
+      .first()
+      .waitFor();
+    const overlay = await smooth(4);
+
+    await first()
+      .getByRole('button', { name: /^More about/ })
+      .click();
+    await first()
+      .getByRole('button', { name: /^Continue from step 20,000/ })
+      .click();
+    const loss = page.getByRole('figure', { name: 'Loss', exact: true });
+    const at = async () => Number(/at step (\d+)/.exec((await loss.locator('.visually-hidden').textContent())!)?.[1]);
+    await expect.poll(at, { timeout: RUN_MS }).toBeGreaterThan(LONG.step);
+    const before = await at();
+    const versions = page.getByRole('region', { name: 'Latest values' });
+    const version = async () => Number(await versions.getAttribute('data-version'));
+    let updates = -(await version());
+    const live = await workOf(page, () => page.waitForTimeout(5000));
+    updates += await version();
+    expect(await at()).toBeGreaterThan(before);
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await page.locator('main h1').getByText('Paused').waitFor();
+    const still = await smooth(8);
+    await page.getByRole('button', { name: 'Stop and keep' }).click();
+    expect(await studio.ended()).toBe('Stopped');
+    console.log(
+      `20,000 steps: ${overlay.toFixed(1)} ms for one of the overlays, ${still.toFixed(1)} ms for one of the run's charts, ${(live / updates).toFixed(1)} ms for all that a live update changes (${updates} updates)`,
+    );
+    expect(overlay).toBeLessThan(MOST_MS);
+    expect(still).toBeLessThan(MOST_MS);
+    expect(live / updates / 8).toBeLessThan(MOST_MS);
   });
 });

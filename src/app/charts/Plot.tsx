@@ -23,6 +23,7 @@ const MARGIN = { top: 6, right: 10, bottom: 0, left: 0 };
 const TICK = { fill: 'var(--muted)', fontSize: 11 };
 const CURSOR = { stroke: 'var(--muted)', strokeOpacity: 0.5 };
 const noText = () => '';
+const nothing = () => <g />;
 /** recharts makes objects of every row at every change; steps that lie closer than this many are one to a pointer. */
 const MOST_READ = 160;
 
@@ -92,7 +93,7 @@ function DrawnPlot({ definition, data, guide, showRaw, totalSteps, width, height
         />
       )}
       {/* Not drawn: it gives the tooltip and the arrow keys their steps. */}
-      <Line dataKey="line0" stroke="none" dot={false} activeDot={false} isAnimationActive={false} />
+      <Line dataKey="line0" dot={false} activeDot={false} isAnimationActive={false} shape={nothing} />
       <Curves rows={rows} series={series} dots={dots} showRaw={showRaw} />
       <Tooltip isAnimationActive={false} cursor={CURSOR} content={tooltip} />
     </ComposedChart>

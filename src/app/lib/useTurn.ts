@@ -39,5 +39,5 @@ export function useTurn<T>(value: T): T | null {
     const { current } = who;
     return () => void waiting.delete(current);
   }, []);
-  return shown && shown.value;
+  return shown?.value ?? null;
 }

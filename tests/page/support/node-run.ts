@@ -34,6 +34,8 @@ export interface SameRun {
   rows: string;
   evalFraction: number;
   hparams: HParams;
+  /** The adapter it starts from, where that is not a fresh one. */
+  start?: ReadonlyMap<string, AdapterTensor>;
 }
 
 let gpu: Promise<Gpu> | undefined;
@@ -63,7 +65,7 @@ export interface NodeRun {
 
 export async function trainInNode(run: SameRun, maxSteps?: number): Promise<NodeRun> {
   const { session, plan } = await prepare(run);
-  uploadAdapter(session, initialAdapter(plan.lora, run.hparams.init_seed));
+  uploadAdapter(session, run.start ?? initialAdapter(plan.lora, run.hparams.init_seed));
   const trainer = new Trainer(session, plan);
   await trainer.run({ maxSteps });
   return { steps: trainer.log, evals: trainer.evalLog, adapter: await downloadAdapter(session) };

@@ -31,3 +31,21 @@ export async function watchLongTasks(page: Page): Promise<void> {
 export function longTasks(page: Page): Promise<LongTask[]> {
   return page.evaluate(() => (globalThis as Watching).longTasks);
 }
+
+/**
+ * Milliseconds for which the page's thread works while `act` lasts: processor time, which other programs on the machine
+ * do not lengthen.
+ */
+export async function workOf(page: Page, act: () => Promise<void>): Promise<number> {
+  const cdp = await page.context().newCDPSession(page);
+  await cdp.send('Performance.enable', { timeDomain: 'threadTicks' });
+  const worked = async () => {
+    const { metrics } = await cdp.send('Performance.getMetrics');
+    return 1000 * metrics.find(({ name }) => name === 'TaskDuration')!.value;
+  };
+  const before = await worked();
+  await act();
+  const work = (await worked()) - before;
+  await cdp.detach();
+  return work;
+}
