@@ -143,7 +143,7 @@ async function fetchSpans({ file, url, meter, network }: FileJob, spans: Span[],
     await Promise.allSettled(lanes);
     if (!(error instanceof NoRanges)) throw error;
     // The whole file comes with every answer: one connection for all that is missing.
-    await fetchChunks(transfer, spans[0][0], spans.at(-1)![1], take);
+    await fetchChunks({ ...transfer, network }, spans[0][0], spans.at(-1)![1], take);
   }
 }
 

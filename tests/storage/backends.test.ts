@@ -54,7 +54,7 @@ it('both give the same answers', async () => {
   const [one, two] = [await call('contract', 'indexeddb'), await call('contract', 'opfs')];
   expect(two).toEqual(one);
   expect(one.slice(-1)).toEqual([[]]);
-  expect(one.filter((said) => said === true)).toHaveLength(5);
+  expect(one.filter((said) => said === true)).toHaveLength(7);
   expect(one.filter((said) => typeof said === 'string')).toEqual([
     'missing-chunk',
     'missing-chunk',

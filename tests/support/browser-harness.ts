@@ -25,6 +25,16 @@ const studio = {
     const bytes = await (await openModel(store, source(id))).open(file);
     return { fromStorage, sha256: await sha256Hex(await bytes.read(0, bytes.size)) };
   },
+  /** Fetches or finds a model, and reads all of its tensors as a load to the GPU does; returns their bytes. */
+  async readThrough(id: string, piece: number) {
+    const checkpoint = await openCheckpoint(id);
+    let total = 0;
+    for (const name of checkpoint.names()) {
+      const { byteLength } = checkpoint.tensor(name);
+      for await (const { bytes } of checkpoint.pieces(name, 0, byteLength, piece)) total += bytes.length;
+    }
+    return total;
+  },
   remove: (id: string) => deleteModel(store, id),
   /** Holds the model's lock until `release` is called. */
   hold(id: string) {

@@ -48,6 +48,9 @@ const api = {
     said.push((await store.list()).sort((a, b) => (a.id < b.id ? -1 : 1)));
     said.push(await store.chunks(id, file), await store.chunks(id, 'none'), await store.chunks('none', file));
     for (const i of [2, 0, 1]) said.push(same(await store.readChunk(id, file, i), chunk(i, i === 2 ? 5 : undefined)));
+    const into = new Uint8Array(CHUNK_BYTES);
+    const short = await store.readChunk(id, file, 2, into);
+    said.push(same(short, chunk(2, 5)), short.buffer === into.buffer);
     said.push(await codeOf(store.readChunk(id, file, 3)), await codeOf(store.readChunk('none', file, 0)));
     said.push(await codeOf(store.writeChunk('none', file, 0, chunk(0, 4))));
     await store.writeChunk(id, file, 0, chunk(9));
