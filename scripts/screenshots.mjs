@@ -54,9 +54,19 @@ try {
   for (const [key, value] of Object.entries(SETTINGS)) {
     await page.getByLabel(new RegExp(`\\b${key}$`)).fill(String(value));
   }
+  await page.getByRole('button', { name: '4 × a run' }).click();
   await goTo('Train');
   await page.getByRole('button', { name: 'Start training' }).click();
   await page.locator('main h1').getByText('Finished').waitFor({ timeout: 600_000 });
+  await goTo('Chat');
+  await page
+    .getByRole('list', { name: /^Prompts of/ })
+    .getByRole('button')
+    .first()
+    .click();
+  await page.getByLabel('Most new tokens').fill('60');
+  await page.getByRole('button', { name: 'Send to both' }).click();
+  await page.locator('.conversation .said.assistant .number').nth(1).waitFor({ timeout: 120_000 });
   await goTo('Evaluate');
   await page.getByLabel('Questions of each task').fill('10');
   await page.getByRole('button', { name: 'Evaluate base and tuned' }).click();

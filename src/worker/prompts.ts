@@ -15,6 +15,9 @@ import type { HeldOutPrompt } from './protocol-chat';
 /** Rows that are looked at for prompts, at most. */
 const MOST_ROWS = 2000;
 
+/** Tokens of a prompt that is taken unasked, at most: its cache lies beside the run. */
+const MOST_TOKENS = 256;
+
 /** Marks that end a turn in formats of ours. */
 const TURN_ENDS: Partial<Record<PromptFormat, string>> = { 'llama-3': '<|eot_id|>', chatml: '<|im_end|>' };
 
@@ -56,7 +59,7 @@ export function promptsOf(
 
 /**
  * The prompts that a run is to answer: those of its settings, or else the first of the held-out pairs (of the training
- * pairs where none are held out) that training would not cut.
+ * pairs where none are held out) that training would not cut and that take little memory.
  */
 export function samplePrompts(
   { prompts }: SampleSettings,
@@ -74,7 +77,8 @@ export function samplePrompts(
     }));
   }
   const from = rows.eval.length > 0 ? rows.eval : rows.train;
-  const fits = (rendered: string) => ids(rendered).length <= hparams.max_prompt_length;
+  const most = Math.min(hparams.max_prompt_length, MOST_TOKENS);
+  const fits = (rendered: string) => ids(rendered).length <= most;
   return promptsOf(from, settings, tokenizer, DEFAULT_SAMPLE_PROMPTS, fits).map(({ text, rendered }) => ({
     text,
     ids: ids(rendered),

@@ -104,6 +104,8 @@ export type RunEvent =
   | { event: 'margins'; step: number; rows: number[]; margins: number[] }
   /** Answers to the run's prompts, as the adapter gives them at this step. */
   | { event: 'sample'; record: SampleRecord }
+  /** There is no room for answers; the run goes on without. */
+  | { event: 'samplesFailed'; error: StudioError }
   | { event: 'kernels'; step: number; milliseconds: number; times: { name: string; dispatches: number; ms: number }[] }
   | { event: 'checkpoint'; step: number; bytes: number }
   /** A checkpoint could not be stored. The run goes on, and those before it are untouched. */

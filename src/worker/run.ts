@@ -12,6 +12,7 @@ import { type Checkpoint, putCheckpoint, takeCheckpoint } from '../train/checkpo
 import { Pace } from '../train/pace';
 import type { TrainingPlan } from '../train/run-plan';
 import { Trainer } from '../train/trainer';
+import { studioError } from './errors';
 import type { EvalRecord, KeptRecord, RunProgress, RunState, StepRecord, WorkerEvent } from './protocol';
 
 export interface FinishedRun {
@@ -130,7 +131,13 @@ export class Run {
     const { plan, samples, tokenizer, checkpoint, adapter } = this.#start;
     const session = await Session.create(this.#model, plan.lora, plan.capacity, plan.hparams);
     try {
-      if (samples) this.#samples = await RunSamples.create(session, samples, tokenizer);
+      if (samples) {
+        // The run is worth more than the answers on its way.
+        this.#samples = await RunSamples.create(session, samples, tokenizer).catch((error: unknown) => {
+          this.#emit({ event: 'samplesFailed', error: studioError(error) });
+          return null;
+        });
+      }
       const trainer = this.#openTrainer(session);
       this.#trainer = trainer;
       if (checkpoint) putCheckpoint(trainer, checkpoint);

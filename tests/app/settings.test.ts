@@ -5,6 +5,7 @@ import { SettingsFileError, settingsFromJson, settingsToJson } from '../../src/a
 import { PRESETS, presetById } from '../../src/app/settings/presets';
 import { changedKeys, checkField, checkHParams, parseNumber } from '../../src/app/settings/validate';
 import * as engine from '../../src/train/hparams';
+import { DEFAULT_SAMPLES } from '../../src/train/sample-settings';
 
 describe('the page and the engine agree', () => {
   it('on choices', () => {
@@ -84,9 +85,11 @@ describe('settings files', () => {
   it('come back as they went out', () => {
     const changed = { ...current, beta: 0.25, target_modules: ['q_proj' as const], eos_token_id: 7 };
     const format = { format: 'custom', system: 'Be kind.', date: '2026-01-31', template: '{{ messages }}' } as const;
-    const { hparams, prompt, unknown } = settingsFromJson(settingsToJson(changed, format), current);
+    const asked = { ...DEFAULT_SAMPLES, sample_steps: 0.25, prompts: ['Hello!'], seed: 3 };
+    const { hparams, prompt, samples, unknown } = settingsFromJson(settingsToJson(changed, format, asked), current);
     expect(hparams).toEqual(changed);
     expect(prompt).toEqual(format);
+    expect(samples).toEqual(asked);
     expect(unknown).toEqual([]);
   });
 
@@ -109,6 +112,8 @@ describe('settings files', () => {
     ['{"nothing": 1}', /names no setting/],
     ['{"use_dora": "yes"}', /use_dora/],
     ['{"prompt": {"format": "morse"}}', /prompt format/],
+    ['{"samples": {"temperature": 0}}', /temperature must be above 0/],
+    ['{"samples": {"prompts": [""]}}', /texts that are not empty/],
   ])('%s is refused with the reason', (text, reason) => {
     expect(() => settingsFromJson(text, current)).toThrow(SettingsFileError);
     expect(() => settingsFromJson(text, current)).toThrow(reason);

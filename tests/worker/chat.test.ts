@@ -160,6 +160,29 @@ test('so they do with DoRA, whose factors lie in buffers that both read', async 
   expect(told.at(-1)!.answers[0].greedy.text).toBe(tuned.text);
 });
 
+test('without room for answers the run goes on without them', async () => {
+  const { studio, events } = open;
+  const device = open.device();
+  const [create, pop] = [device.createBuffer.bind(device), device.popErrorScope.bind(device)];
+  let full = false;
+  device.createBuffer = (descriptor) => {
+    full ||= descriptor.label?.startsWith('cache.') === true;
+    return create(descriptor);
+  };
+  device.popErrorScope = async () => {
+    const error = await pop();
+    const told = full ? ({ message: 'full' } as GPUError) : error;
+    full = false;
+    return told;
+  };
+  const from = events.length;
+  await studio.handlers.train(ASKED);
+  Object.assign(device, { createBuffer: create, popErrorScope: pop });
+  expect(since(from, 'samplesFailed').map(({ error }) => error.code)).toEqual(['out-of-memory']);
+  expect(samples(from)).toEqual([]);
+  expect(steps(from)).toHaveLength(STEPS);
+});
+
 test('while a run trains, nobody answers; the seed makes a sampled answer', async () => {
   const { studio } = open;
   const ask = () => studio.handlers.chat(order([{ side: 'base', prompt: asked('Hello.') }]));

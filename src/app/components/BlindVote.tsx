@@ -1,9 +1,10 @@
 /** Two answers in unknown order: which one is better? And what the votes come to. */
+import { useEffect, useRef } from 'react';
 import type { ChatSide } from '../../worker/protocol';
 import { plural } from '../lib/format';
 import { stopAnswer } from '../store/chat';
 import { useRun } from '../store/run';
-import { castVote, endVote, reveal, skipRound, startVote, useVotes, useVotesOfRun } from '../store/votes';
+import { castVote, endVote, type Round, reveal, skipRound, startVote, useVotes, useVotesOfRun } from '../store/votes';
 import { useHindrance } from './Conversation';
 import { TallyBar } from './TallyBar';
 import { Button, Empty, Progress } from './ui';
@@ -32,11 +33,19 @@ function Answers() {
       </div>
     );
   }
-  const { prompt, left, texts } = round;
+  return <Ballot key={round.prompt.rendered} round={round} />;
+}
+
+function Ballot({ round: { prompt, left, texts } }: { round: Round }) {
+  const card = useRef<HTMLElement>(null);
+  useEffect(() => {
+    // The button of the vote before is gone, and the focus with it.
+    if (document.activeElement === document.body) card.current?.focus();
+  }, []);
   const right: ChatSide = left === 'base' ? 'tuned' : 'base';
   return (
     <>
-      <section className="card" aria-label="Prompt">
+      <section className="card ballot-prompt" aria-label="Prompt" ref={card} tabIndex={-1}>
         <p className="sample-prompt whole">{prompt.text.trim()}</p>
       </section>
       <div className="conversations two">

@@ -47,7 +47,7 @@ export function ChatSettings() {
   const disabled = writing !== null;
   return (
     <>
-      <section aria-labelledby="drawn-title" className="stack">
+      <section aria-labelledby="drawn-title" className="chat-drawn">
         <h2 className="side-title" id="drawn-title">
           How answers are drawn
         </h2>

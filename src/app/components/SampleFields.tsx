@@ -171,7 +171,7 @@ export function SampleFields({ disabled }: { disabled: boolean }) {
               onChange={(value) => value !== null && setSamples({ top_p: value })}
             />
             <NumberField
-              label="Seed of the sampled answer"
+              label="seed"
               value={samples.seed}
               check={(value) => checkSampleNumber('seed', value)}
               disabled={disabled}

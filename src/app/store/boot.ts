@@ -4,7 +4,7 @@ import { recall } from '../lib/memory';
 import { clearSpool } from '../lib/save';
 import { finishSignIn, type SignedIn } from '../lib/sign-in';
 import { setToken } from './account';
-import { announce, reportError } from './alerts';
+import { announce, notice, reportError } from './alerts';
 import { watchRunEnd } from './awake';
 import { answerGrew, watchChat } from './chat';
 import { chooseTab, lookAtRepository } from './chooser';
@@ -67,6 +67,9 @@ function listen(): void {
         break;
       case 'sample':
         pushSample(event.record);
+        break;
+      case 'samplesFailed':
+        notice('samples-failed', `The run goes on without answers to its prompts. ${event.error.message}`);
         break;
       case 'answering':
         answerGrew(event);

@@ -13,7 +13,7 @@ import { usePlan } from './plan';
 import { busyState, hasAdapter, useRun } from './run';
 import { useSettings } from './settings';
 import type { Step } from './ui';
-import { useVotesOfRun } from './votes';
+import { useVotes, useVotesOfRun } from './votes';
 
 export interface StepStatus {
   id: Step;
@@ -80,12 +80,13 @@ function useTrainStatus(): StepStatus {
 }
 
 function useChatStatus(): StepStatus {
-  const writing = useChat((state) => state.writing !== null);
+  const talking = useChat((state) => state.writing !== null);
+  const voting = useVotes((state) => state.working);
   const votes = useVotesOfRun().length;
   const model = useModels((state) => state.model);
   const tuned = useTunedStep();
   const base = { id: 'chat', title: 'Chat' } as const;
-  if (writing) return { ...base, detail: 'writing an answer', state: 'working' };
+  if (talking || voting) return { ...base, detail: 'writing an answer', state: 'working' };
   if (!model) return { ...base, detail: 'needs a model', state: 'locked' };
   if (votes > 0) return { ...base, detail: plural(votes, 'blind vote'), state: 'done' };
   return { ...base, detail: tuned === null ? 'with the base model' : 'base and tuned', state: 'open' };

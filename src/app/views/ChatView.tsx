@@ -27,11 +27,7 @@ export default function ChatView() {
       <div className="view-main">
         <ViewHead
           title="Chat"
-          note={
-            tuned
-              ? 'The same question to the base and to the tuned model, with the same seed.'
-              : 'The base model answers. After training the tuned one stands beside it.'
-          }
+          note={tuned ? 'One question, one seed, both models.' : 'After training, the tuned model answers beside it.'}
         >
           <fieldset className="segments">
             <legend className="visually-hidden">Who is asked</legend>
