@@ -2,12 +2,9 @@
 import type { TokenizedPair } from '../data/types';
 import type { KernelTime } from '../gpu/timing';
 import { DispatchTimes } from '../gpu/timing';
-import { initialAdapter, uploadAdapter } from '../model/adapter';
 import type { LoadedModel } from '../model/session';
-import { Session } from '../model/session';
-import { DEFAULT_HPARAMS, type HParams } from '../train/hparams';
-import { planTraining } from '../train/run-plan';
-import { Trainer } from '../train/trainer';
+import type { HParams } from '../train/hparams';
+import { SteadyRun } from './steady';
 
 export interface StepCase {
   pairs: number;
@@ -31,7 +28,8 @@ export interface StepResult {
   kernels: KernelTime[];
 }
 
-function randomPairs(c: StepCase, count: number, vocab: number): TokenizedPair[] {
+/** Pairs of random tokens, alike at each call. */
+export function randomPairs(c: StepCase, count: number, vocab: number): TokenizedPair[] {
   let state = 7;
   const id = () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -52,23 +50,11 @@ function randomPairs(c: StepCase, count: number, vocab: number): TokenizedPair[]
   });
 }
 
-/** A session over random pairs, ready for `total` steps. */
-async function openSteps(model: LoadedModel, c: StepCase, total: number, ends: number[]) {
-  const { gpu, config } = model;
-  const hparams: HParams = {
-    ...DEFAULT_HPARAMS,
-    per_device_train_batch_size: c.pairs,
-    gradient_accumulation_steps: 1,
-    max_length: c.length,
-    max_steps: total,
-    ...c.hparams,
-  };
-  const pairs = randomPairs(c, c.pairs * total, config.vocabSize);
+/** Random pairs, ready for `total` steps. */
+function openSteps(model: LoadedModel, c: StepCase, total: number): Promise<SteadyRun> {
+  const pairs = randomPairs(c, c.pairs * total, model.config.vocabSize);
   const budget = c.pairs * 2 * c.length;
-  const plan = planTraining(config, gpu.device.limits, gpu.profile.attentionTile, hparams, pairs, [], budget);
-  const session = await Session.create(model, plan.lora, plan.capacity, hparams);
-  uploadAdapter(session, initialAdapter(plan.lora, 0));
-  return { session, trainer: new Trainer(session, plan, { onStep: () => ends.push(performance.now()) }) };
+  return SteadyRun.open(model, pairs, c.pairs, total, budget, { max_length: c.length, ...c.hparams });
 }
 
 export interface FirstSteps {
@@ -80,33 +66,28 @@ export interface FirstSteps {
 
 /** The first steps of a model that was just loaded, as a visitor waits for them. */
 export async function firstSteps(model: LoadedModel, c: StepCase, steps: number): Promise<FirstSteps> {
-  const ends: number[] = [];
   const began = performance.now();
-  const { session, trainer } = await openSteps(model, c, steps, ends);
-  await trainer.run();
-  const runBytes = session.memory.bytes;
-  session.destroy();
-  return { ends: ends.map((end) => end - began), losses: trainer.log.map(({ loss }) => loss), runBytes };
+  const run = await openSteps(model, c, steps);
+  const opened = performance.now() - began;
+  const ends = (await run.ends(steps)).map((end) => opened + end);
+  const { losses, runBytes } = run;
+  run.destroy();
+  return { ends, losses, runBytes };
 }
 
 /** Trains for `steps` steps after two to warm up, then once more with every dispatch timed when `profile` is set. */
 export async function stepTime(model: LoadedModel, c: StepCase, steps: number, profile: boolean): Promise<StepResult> {
   const { gpu, cmd, weightMemory } = model;
   const warm = 2;
-  const total = steps + warm + (profile ? 1 : 0);
-  const ends: number[] = [];
-  const { session, trainer } = await openSteps(model, c, total, ends);
-  await trainer.run({ maxSteps: warm });
+  const run = await openSteps(model, c, steps + warm + (profile ? 1 : 0));
+  await run.time(warm);
   const before = cmd.dispatches;
-  ends.splice(0);
-  const start = performance.now();
-  await trainer.run({ maxSteps: warm + steps });
-  const ms = (ends.at(-1)! - start) / steps;
+  const ms = (await run.time(steps)) / steps;
   const dispatches = (cmd.dispatches - before) / steps;
   let kernels: KernelTime[] = [];
   if (profile && gpu.device.features.has('timestamp-query')) {
     cmd.times = new DispatchTimes(gpu.device);
-    await trainer.run({ maxSteps: total });
+    await run.time(1);
     await cmd.finish();
     kernels = await cmd.times.read();
     cmd.times = null;
@@ -116,11 +97,11 @@ export async function stepTime(model: LoadedModel, c: StepCase, steps: number, p
     tokensPerSecond: (c.pairs * 2 * c.length * 1000) / ms,
     pairsPerSecond: (c.pairs * 1000) / ms,
     weightBytes: weightMemory.bytes,
-    runBytes: session.memory.bytes,
+    runBytes: run.runBytes,
     dispatches,
-    loss: trainer.log.at(-1)?.loss ?? Number.NaN,
+    loss: run.losses.at(-1) ?? Number.NaN,
     kernels,
   };
-  session.destroy();
+  run.destroy();
   return result;
 }

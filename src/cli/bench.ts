@@ -1,30 +1,39 @@
 /**
  * npm run -s bench [-- --quick] [--only SECTION[,SECTION…]] [--model DIR [--quantize]] [--out FILE]
+ *                 [--beside bench/pytorch_reference.py] [--rows TOKENS.jsonl] [--seconds N]
  * Measures this machine through Dawn, section by section: `ceiling` (a large copy), `products` (matrix products in every
  * weight format and both directions), `step` (whole ORPO steps of a random Llama-3.2-1B-shaped model with NF4 weights),
  * `tokenise` (rows to token ids), `eval` (multiple choice in shared packs and one by one), `generate` (tokens a second),
- * `load` (the model of --model from disk to the GPU, with --quantize as NF4, and its first steps), and only when it is named
- * `race` (tile shapes of products against each other). Prints tables, and writes JSON with --out.
+ * `load` (the model of --model from disk to the GPU, with --quantize as NF4, and its first steps), and only when they are named
+ * `race` (tile shapes of products against each other), `beside` (steps in turn with the reference of --beside on the same GPU),
+ * `real-rows` (pairs per second on real rows, or those of --rows, in turn with the reference, and what each saving is worth) and
+ * `scaling` (time over tokens, layers and many steps). Prints tables, and writes JSON with --out, section by section; a section
+ * that would begin after --seconds is left out.
  */
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Bench, type Measurement } from '../bench/harness';
 import type { BenchRun, Section } from '../bench/section';
+import { beside } from '../bench/sections/beside';
 import { ceiling } from '../bench/sections/ceiling';
 import { evaluation } from '../bench/sections/eval';
 import { generation } from '../bench/sections/generate';
 import { load } from '../bench/sections/load';
 import { products } from '../bench/sections/products';
 import { race } from '../bench/sections/race';
+import { realRows } from '../bench/sections/real-rows';
+import { scaling } from '../bench/sections/scaling';
 import { step } from '../bench/sections/step';
 import { tokenise } from '../bench/sections/tokenise';
+import type { TokenizedPair } from '../data/types';
 import { Commands } from '../gpu/commands';
 import { openGpu } from '../gpu/device';
 import { dawn } from './dawn';
 import { folderFiles } from './node-files';
 import { projectRoot } from './paths';
+import { startReference } from './reference-process';
 
 const SECTIONS: Record<string, Section> = {
   ceiling,
@@ -35,7 +44,11 @@ const SECTIONS: Record<string, Section> = {
   load,
   eval: evaluation,
   generate: generation,
+  beside,
+  'real-rows': realRows,
+  scaling,
 };
+const ONLY_WHEN_NAMED = ['race', 'beside', 'real-rows', 'scaling'];
 
 const { values } = parseArgs({
   options: {
@@ -44,16 +57,20 @@ const { values } = parseArgs({
     model: { type: 'string' },
     quantize: { type: 'boolean', default: false },
     out: { type: 'string' },
+    beside: { type: 'string' },
+    rows: { type: 'string' },
+    seconds: { type: 'string' },
   },
 });
 const print = (line: string) => process.stdout.write(`${line}\n`);
-const names = values.only?.split(',') ?? Object.keys(SECTIONS).filter((name) => name !== 'race');
+const names = values.only?.split(',') ?? Object.keys(SECTIONS).filter((name) => !ONLY_WHEN_NAMED.includes(name));
 const unknown = names.filter((name) => !SECTIONS[name]);
 if (unknown.length) {
   print(`bench: no section ${unknown.join(', ')}; there are ${Object.keys(SECTIONS).join(', ')}`);
   process.exit(2);
 }
 
+const reference = values.beside ? startReference(values.beside) : null;
 // Without this, timestamps are rounded to 0.1 ms.
 const gpu = await openGpu(await dawn({ disabledToggles: ['timestamp_quantization'] }));
 const { vendor, architecture, description } = gpu.info;
@@ -61,6 +78,7 @@ const adapter = [vendor, architecture, description].filter(Boolean).join(' ');
 print(`${adapter}${gpu.isSoftware ? ' (software)' : ''}, tier ${gpu.profile.tier}`);
 
 const results: Measurement[] = [];
+const secondsLeft = () => Number(values.seconds ?? 'Infinity') - performance.now() / 1000;
 const run: BenchRun = {
   gpu,
   bench: new Bench(new Commands(gpu.device)),
@@ -76,6 +94,14 @@ const run: BenchRun = {
     const { heapUsed, arrayBuffers } = process.memoryUsage();
     return heapUsed + arrayBuffers;
   },
+  reference,
+  pairs: values.rows ? jsonLines<TokenizedPair>(await readFile(values.rows, 'utf8')) : null,
+  secondsLeft,
+  async save() {
+    if (!values.out) return;
+    const report = { adapter, tier: gpu.profile.tier, results, ...run.report, failures: reference?.failures };
+    await writeFile(values.out, `${JSON.stringify(report, null, 1)}\n`);
+  },
   print,
   show(list) {
     for (const { name, ms, tflops, gbps } of list) {
@@ -86,10 +112,36 @@ const run: BenchRun = {
   },
   report: {},
 };
-for (const name of names) await SECTIONS[name](run);
-for (const fault of gpu.faults) print(`fault: ${fault}`);
-if (values.out) {
-  const report = { adapter, tier: gpu.profile.tier, results, ...run.report };
-  await writeFile(values.out, `${JSON.stringify(report, null, 1)}\n`);
+if (reference) {
+  run.report.reference = await reference.about();
+  print(
+    `beside ${Object.entries(run.report.reference as object)
+      .flat()
+      .join(' ')}`,
+  );
 }
-process.exit(gpu.faults.length ? 1 : 0);
+let failed = false;
+for (const name of names) {
+  if (secondsLeft() < 1) {
+    print(`${name}: left out, the time is up`);
+    continue;
+  }
+  try {
+    await SECTIONS[name](run);
+  } catch (error) {
+    // What the other sections measure is not lost with this one.
+    failed = true;
+    print(`${name}: ${(error as Error).stack}`);
+  }
+  await run.save();
+}
+for (const fault of gpu.faults) print(`fault: ${fault}`);
+await reference?.close();
+process.exit(failed || gpu.faults.length ? 1 : 0);
+
+function jsonLines<T>(text: string): T[] {
+  return text
+    .split('\n')
+    .filter((line) => line.trim())
+    .map((line) => JSON.parse(line) as T);
+}

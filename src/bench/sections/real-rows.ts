@@ -1,0 +1,108 @@
+/**
+ * Pairs per second on real rows, in turn with the reference on the same rows and the same GPU, and what each of three
+ * savings is worth: no padding, no head for positions without a loss, a prompt computed once for both answers.
+ */
+import type { TokenizedPair } from '../../data/types';
+import { median } from '../harness';
+import { folded, paddedTokens, sharegptPairs, withAllRows, withPadding, withPromptTwice } from '../rows';
+import type { Section } from '../section';
+import { SteadyRun } from '../steady';
+import { configFields, LLAMA_1B, randomModel, SLIVER } from '../synthetic';
+
+const BATCH = 2;
+
+export const realRows: Section = async (bench) => {
+  const { gpu, quick, reference, print, report, save } = bench;
+  const maxLength = quick ? 128 : 1024;
+  const all = bench.pairs ?? (await sharegptPairs(bench.folder, maxLength));
+  if (!all) {
+    print('real-rows: left out, the rows or their tokenizer are not here; --rows names a file of token ids');
+    return;
+  }
+  const [rounds, steps, warm] = quick ? [1, 2, 1] : [3, 10, 2];
+  const config = quick ? SLIVER : LLAMA_1B;
+  const pairs = all.slice(0, steps * BATCH).map((pair) => (quick ? folded(pair, config.vocabSize) : pair));
+  const model = await randomModel(gpu, config, 'NF4', 'BF16');
+  const open = (rows: readonly TokenizedPair[], passes: number) =>
+    SteadyRun.open(model, rows, BATCH, warm + passes * steps, 4 * maxLength, { max_length: maxLength });
+  // The batches of the reference, and of a run whose warm-up took the first ones.
+  const batches = Array.from({ length: steps }, (_, i) => {
+    const first = ((warm + i) % steps) * BATCH;
+    return Array.from({ length: BATCH }, (_, j) => first + j);
+  });
+  const path = await reference?.file(pairs);
+  const shape = configFields(config);
+  const ask = (dtype: 'fp32' | 'tf32' | 'bf16', first: boolean) =>
+    reference?.ask({ dtype, rows: path, batches, warm: first ? warm : 0, shape }) ?? null;
+  const perSecond = (ms: number) => (pairs.length * 1000) / ms;
+
+  const padded = paddedTokens(pairs, BATCH);
+  const share = (n: number, of: number) => Number((n / of).toFixed(3));
+  const run = await open(pairs, rounds);
+  await run.time(warm);
+  const ours: number[] = [];
+  const theirs: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    ours.push(perSecond(await run.time(steps)));
+    const answer = await ask('fp32', round === 0);
+    if (answer) theirs.push(perSecond(answer.ms.reduce((a, b) => a + b, 0)));
+  }
+  const variants = [
+    { name: 'as it is', tokens: run.tokens, rows: run.rows, pairsPerSecond: median(ours), rounds: ours },
+  ];
+  const result: Record<string, unknown> = {
+    pairs: pairs.length,
+    batch: BATCH,
+    maxLength,
+    trlTokens: padded,
+    tokenShare: share(run.tokens, padded),
+    headRowShare: share(run.rows, padded),
+    // Of all rows, to tell how well the ones that are timed stand for them.
+    paddedTokensPerPair: { timed: padded / pairs.length, all: paddedTokens(all, BATCH) / all.length },
+    variants,
+  };
+  report.realRows = result;
+  print(
+    `real rows: ${median(ours).toFixed(2)} pairs/s; ${(100 * share(run.tokens, padded)).toFixed(0)} % of TRL's tokens, ` +
+      `${(100 * share(run.rows, padded)).toFixed(0)} % of its head rows`,
+  );
+  const against = (dtype: string, rates: readonly number[]) => {
+    result[dtype] = { pairsPerSecond: rates, median: median(rates), ratio: median(ours) / median(rates) };
+    print(
+      `  PyTorch ${dtype}: ${median(rates).toFixed(2)} pairs/s; ours is ${(median(ours) / median(rates)).toFixed(3)} times that`,
+    );
+  };
+  if (theirs.length) against('fp32', theirs);
+  run.destroy();
+  await save();
+
+  const twice = pairs.map(withPromptTwice);
+  const everyRow = twice.map(withAllRows);
+  const cases = [
+    ['padded, prompt twice, every row', withPadding(everyRow, BATCH).map(withAllRows)],
+    ['no padding, prompt twice, every row', everyRow],
+    ['no padding, prompt twice, rows with a loss', twice],
+  ] as const;
+  let slower = 0;
+  for (const [name, rows] of cases) {
+    const variant = await open(rows, 1);
+    await variant.time(warm);
+    const rate = perSecond(await variant.time(steps));
+    variants.push({ name, tokens: variant.tokens, rows: variant.rows, pairsPerSecond: rate, rounds: [rate] });
+    print(
+      `  ${name}: ${rate.toFixed(2)} pairs/s, ${variant.tokens} tokens, ${variant.rows} head rows` +
+        (slower ? `; ${(rate / slower).toFixed(3)} times the line above` : ''),
+    );
+    slower = rate;
+    variant.destroy();
+    await save();
+  }
+  print(`  all of that and the prompt once: ${(median(ours) / slower).toFixed(3)} times the line above`);
+  for (const dtype of ['tf32', 'bf16'] as const) {
+    const answer = await ask(dtype, true);
+    if (answer) against(dtype, [perSecond(answer.ms.reduce((a, b) => a + b, 0))]);
+    await save();
+  }
+  model.weightMemory.destroy();
+  model.cmd.destroy();
+};

@@ -1,0 +1,90 @@
+/** Cost against size: step time over tokens and over layers, with the straight line through it, and over many steps. */
+import { median } from '../harness';
+import type { Section } from '../section';
+import { SteadyRun } from '../steady';
+import { randomPairs } from '../step';
+import { LLAMA_1B, randomModel, SLIVER } from '../synthetic';
+
+/** Least squares: y = fixed + slope x, by relative error, and the largest of those errors. */
+export function straightLine(
+  x: readonly number[],
+  y: readonly number[],
+): { fixed: number; slope: number; worst: number } {
+  // Weighted by 1 / y^2, so that small sizes count as much as large ones.
+  const sums = { w: 0, x: 0, y: 0, xx: 0, xy: 0 };
+  x.forEach((xi, i) => {
+    const w = 1 / y[i] ** 2;
+    sums.w += w;
+    sums.x += w * xi;
+    sums.y += w * y[i];
+    sums.xx += w * xi * xi;
+    sums.xy += w * xi * y[i];
+  });
+  const slope = (sums.w * sums.xy - sums.x * sums.y) / (sums.w * sums.xx - sums.x ** 2);
+  const fixed = (sums.y - slope * sums.x) / sums.w;
+  const worst = Math.max(...x.map((xi, i) => Math.abs(fixed + slope * xi - y[i]) / y[i]));
+  return { fixed, slope, worst };
+}
+
+export const scaling: Section = async ({ gpu, quick, heapBytes, secondsLeft, print, report, save }) => {
+  const base = quick ? SLIVER : LLAMA_1B;
+  const result: Record<string, unknown> = {};
+  report.scaling = result;
+  const [warm, steps] = quick ? [1, 1] : [1, 2];
+  const time = async (layers: number, pairs: number, length: number) => {
+    const model = await randomModel(gpu, { ...base, layers }, 'NF4', 'BF16');
+    const c = { pairs, length, prompt: 1 };
+    const rows = randomPairs(c, pairs * (warm + steps), base.vocabSize);
+    const run = await SteadyRun.open(model, rows, pairs, warm + steps, pairs * 2 * length);
+    await run.time(warm);
+    const ms = (await run.time(steps)) / steps;
+    run.destroy();
+    model.weightMemory.destroy();
+    model.cmd.destroy();
+    return ms;
+  };
+  const series = async (name: string, sizes: readonly number[], measureOne: (size: number) => Promise<number>) => {
+    const ms: number[] = [];
+    for (const size of sizes) ms.push(await measureOne(size));
+    const line = straightLine(sizes, ms);
+    result[name] = { sizes, ms, ...line };
+    print(
+      `scaling, ${name}: ${sizes.map((size, i) => `${size}: ${ms[i].toFixed(1)}`).join(', ')} ms; ` +
+        `${line.fixed.toFixed(1)} + ${line.slope.toPrecision(3)} ms each, at most ${(100 * line.worst).toFixed(1)} % off`,
+    );
+    await save();
+  };
+  // Sequences of one length, so that attention is in proportion as well.
+  const half = quick ? 16 : 128;
+  const tokens = quick ? [32, 64] : [256, 512, 1024, 2048, 4096, 8192];
+  await series('tokens', tokens, (n) => time(base.layers, n / (2 * half), half));
+  await series('layers', quick ? [1, 2] : [2, 4, 8, 16], (n) => time(n, quick ? 1 : 4, quick ? 16 : 256));
+
+  const most = quick ? 4 : 500;
+  const model = await randomModel(gpu, { ...base, layers: quick ? 1 : 4 }, 'NF4', 'BF16');
+  const run = await SteadyRun.open(
+    model,
+    randomPairs({ pairs: 1, length: 64, prompt: 1 }, 16, base.vocabSize),
+    1,
+    most,
+    128,
+  );
+  const ms: number[] = [];
+  const heap: (number | null)[] = [heapBytes()];
+  const bytes = run.runBytes;
+  const slice = Math.max(1, Math.floor(most / 10));
+  while (run.trainer.step < most && secondsLeft() > 2) {
+    ms.push((await run.time(slice)) / slice);
+    heap.push(heapBytes());
+  }
+  const usual = ms.slice(1);
+  const drift = median(usual.slice(-3)) / median(usual.slice(0, 3)) - 1;
+  result.drift = { steps: run.trainer.step, sliceMs: ms, drift, heap, bytesBefore: bytes, bytesAfter: run.runBytes };
+  print(
+    `scaling, ${run.trainer.step} steps: ${ms.map((x) => x.toFixed(2)).join(', ')} ms; drift ${(100 * drift).toFixed(1)} %`,
+  );
+  run.destroy();
+  model.weightMemory.destroy();
+  model.cmd.destroy();
+  await save();
+};
