@@ -111,6 +111,7 @@ async function runOn(backend: BackendChoice): Promise<void> {
       loadOnly: values['load-only'],
       dtype: values.dtype === 'F32' ? 'F32' : 'BF16',
       timeout: Number(values.timeout) * 1000,
+      onStage: (stage, result) => say(`${stage}: ${JSON.stringify(result)}`),
     });
     const result = await job.run();
     process.stdout.write(`${JSON.stringify({ browser: context.browser()?.version(), ...result })}\n`);

@@ -25,6 +25,8 @@ export interface JobOptions {
   dtype: 'BF16' | 'F32';
   /** Milliseconds that one stage may take. */
   timeout: number;
+  /** Told of each stage once it has ended. */
+  onStage?(name: string, result: object): void;
 }
 
 const seconds = (ms: number) => Math.round(ms) / 1000;
@@ -120,26 +122,33 @@ export class PageJob {
   async run() {
     const { doExport, backend, source, loadOnly } = this.#options;
     const began = performance.now();
-    const load = await this.#watched(() => this.#load());
+    const load = await this.#watched('load', () => this.#load());
     const storage = await this.#storage();
     if (loadOnly)
-      return { backend, source: source.name, load, storage, reload: await this.#watched(() => this.#loadAgain()) };
-    const train = await this.#watched(() => this.#train());
-    const merged = doExport ? await this.#watched(() => this.#export()) : null;
-    const reopened = doExport ? await this.#watched(() => this.#reopen(train.evalLoss)) : null;
-    const reload = await this.#watched(() => this.#reload());
+      return {
+        backend,
+        source: source.name,
+        load,
+        storage,
+        reload: await this.#watched('reload', () => this.#loadAgain()),
+      };
+    const train = await this.#watched('train', () => this.#train());
+    const merged = doExport ? await this.#watched('export', () => this.#export()) : null;
+    const reopened = doExport ? await this.#watched('reopen', () => this.#reopen(train.evalLoss)) : null;
+    const reload = await this.#watched('reload', () => this.#reload());
     const wallSeconds = seconds(performance.now() - began);
     return { backend, source: source.name, load, storage, train, export: merged, reopened, reload, wallSeconds };
   }
 
-  async #watched<T extends object>(work: () => Promise<T>): Promise<T & { memory: MemoryPeak }> {
+  async #watched<T extends object>(name: string, work: () => Promise<T>): Promise<T & { memory: MemoryPeak }> {
     this.#samples = [];
     const stop = await watchMemory(this.#page, (usage) =>
       this.#samples.push({ time: performance.now(), bytes: bytesOf(usage) }),
     );
     try {
-      const result = await work();
-      return { ...result, memory: await stop() };
+      const result = { ...(await work()), memory: await stop() };
+      this.#options.onStage?.(name, result);
+      return result;
     } catch (error) {
       await stop();
       throw error;
