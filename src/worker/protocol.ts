@@ -16,6 +16,7 @@ import type { ExportProgress, ExportRequests, MergeBase } from './protocol-expor
 import type { CuratedModel, ModelRequests, ModelSource } from './protocol-models';
 import type { RunEvent, RunRequests } from './protocol-runs';
 import type { StorageRequests } from './protocol-storage';
+import type { WandbEvent, WandbRequests } from './protocol-wandb';
 
 export { tallyOf } from '../eval/votes';
 /** What every setting is unless somebody says otherwise, and the modules that may carry an adapter. */
@@ -33,6 +34,7 @@ export type * from './protocol-export';
 export type * from './protocol-models';
 export type * from './protocol-runs';
 export type * from './protocol-storage';
+export type { WandbEvent, WandbRequests, WandbSettings, WandbStatus } from './protocol-wandb';
 export type { ChatmlSupport, ChatmlTokenSource, EvalRecord, HParams, StepRecord };
 
 // ---------------------------------------------------------------------------------------------- what is described
@@ -218,7 +220,8 @@ export interface Requests
     ExportRequests,
     ModelRequests,
     RunRequests,
-    StorageRequests {
+    StorageRequests,
+    WandbRequests {
   /**
    * Opens the GPU; comes first. `baseUrl` is the page's own address, under which built-in models and data lie;
    * `hubUrl` is that of the Hugging Face Hub, unless it is the usual one. Rejects with code `no-webgpu`, `no-adapter` or `device-failed`.
@@ -276,6 +279,7 @@ export type WorkerEvent =
   | { event: 'deviceLost'; error: StudioError }
   | ChatEvent
   | EvaluateEvent
-  | RunEvent;
+  | RunEvent
+  | WandbEvent;
 
 export type FromWorker = Response | WorkerEvent;

@@ -33,12 +33,14 @@ import type {
   RunRequests,
   Settings,
   StorageRequests,
+  WandbRequests,
   WorkerEvent,
 } from './protocol';
 import { RunDesk } from './run-desk';
 import { planRun } from './run-plan';
 import type { PlannedRun } from './run-record';
 import { StorageDesk, storedModels, storedRuns } from './storage-desk';
+import { WandbDesk } from './wandb-desk';
 
 export interface StudioHost {
   gpu: GPU | undefined;
@@ -71,6 +73,7 @@ export class Studio {
   readonly #exports: ExportDesk;
   readonly #runs: RunDesk;
   readonly #evaluations: EvaluateDesk;
+  readonly #wandb: WandbDesk;
   readonly #turn = new GpuTurn();
   readonly #chat: ChatDesk;
   /** Ends in "/". */
@@ -94,10 +97,17 @@ export class Studio {
     this.#runs = new RunDesk({
       store: host.runStore,
       locks: host.locks,
-      emit: host.emit,
+      emit: (event) => {
+        host.emit(event);
+        this.#wandb.observe(event);
+      },
       model: () => this.#model(),
       gpu: () => this.#gpu,
       turn: this.#turn,
+    });
+    this.#wandb = new WandbDesk({
+      record: async (id) => (await this.#runs.handlers.runs({})).find(({ record }) => record.id === id)?.record,
+      emit: host.emit,
     });
     this.#chat = new ChatDesk({
       model: () => this.#model(),
@@ -137,6 +147,8 @@ export class Studio {
       ...this.#evaluations.handlers,
       ...this.#chat.handlers,
       ...storage.handlers,
+      ...this.#wandb.handlers,
+      continueRun: (args) => this.#wandb.follow(() => this.#runs.handlers.continueRun(args)),
     };
   }
 
@@ -150,6 +162,7 @@ export class Studio {
     | keyof ExportRequests
     | Exclude<keyof RunRequests, 'probe'>
     | keyof StorageRequests
+    | keyof WandbRequests
     | Exclude<keyof ModelRequests, 'loadModel'>
   > = {
     init: ({ baseUrl, hubUrl = HUB }) => {
@@ -166,7 +179,7 @@ export class Studio {
     estimate: async (args) => estimate(args, this.#gpu),
     loadModel: (args) => this.#loadModel(args),
     plan: async (settings) => (await this.#plan(settings)).described,
-    train: (settings) => this.#train(settings),
+    train: (settings) => this.#wandb.follow(() => this.#train(settings)),
     probe: async (settings) => this.#runs.probe((await this.#plan(settings)).planned.plan),
     stop: async () => this.#runs.stop(),
   };

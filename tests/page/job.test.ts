@@ -1,4 +1,5 @@
 /** The whole job on the built page in Chromium: model, data, settings, training, export; and what came out of it. */
+import AxeBuilder from '@axe-core/playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { memoryFiles, memorySource } from '../../src/formats/bytes';
 import { readAdapter } from '../../src/formats/peft';
@@ -8,12 +9,14 @@ import { fixture } from '../support/files';
 import { sha256 } from '../support/model-server';
 import { type Site, serveSite } from '../support/site';
 import { unzip } from '../support/unzip';
+import { serveWandb } from '../support/wandb-server';
 import { launch, quiet, type TestBrowser, visit, type Watched } from './support/browser';
 import { inOrder } from './support/in-order';
 import { baseFiles, evaluateInNode, type SameRun, trainInNode } from './support/node-run';
 import { chooseOwnFolder, readFolder } from './support/own-folder';
 import { jsonl, shortRows } from './support/rows';
 import { loraDelta, readF32 } from './support/safetensors';
+import { shot } from './support/shots';
 import { RUN_MS, StudioPage } from './support/studio';
 
 const ROWS = jsonl(shortRows(16));
@@ -348,6 +351,55 @@ describe('the whole job', () => {
   it('wrote only what a visitor may expect, and asked nobody else', () => {
     expect(quiet(visited, browser)).toEqual([]);
     expect(site.requests.filter((path) => path.includes('..') || path.startsWith('/'))).toEqual([]);
+  });
+});
+
+describe('live logging to Weights & Biases', () => {
+  it('sends what the log has, and a server’s faults do not hold the run up', { timeout: RUN_MS }, async () => {
+    const { page } = studio;
+    const wandb = await serveWandb();
+    try {
+      await studio.settings({ max_steps: 2, eval_steps: 2 });
+      const card = page.getByRole('region', { name: 'Log to Weights & Biases' });
+      await card.getByRole('checkbox').check();
+      await card.getByLabel('API key').fill(wandb.key);
+      await card.getByLabel('Project').fill('orpo');
+      await card.getByLabel('Host').fill('http://api.example.com');
+      await card.getByText(/must begin with https/).waitFor();
+      await card.getByLabel('Host').fill(wandb.host);
+      const { violations } = await new AxeBuilder({ page }).include('.wandb').analyze();
+      expect(violations.map(({ id }) => id)).toEqual([]);
+      await shot(page, 'wandb');
+      await page.getByRole('complementary', { name: 'Plan of the run' }).getByText(/^2 \(/).waitFor();
+      wandb.faults.push(500);
+      await studio.start();
+      expect(await studio.ended()).toBe('Finished');
+      const side = page.getByRole('complementary', { name: 'This run' });
+      await side.getByText(/^Logged at /).waitFor();
+      await shot(page, 'wandb-logged');
+      const [[path, run]] = wandb.runs;
+      expect(path).toMatch(/^visitor\/orpo\/[0-9a-f-]{36}$/);
+      expect(run.exitcode).toBe(0);
+      expect(run.config).toMatchObject({ max_steps: { value: 2 }, model_name: { value: 'stories-260k' } });
+      await studio.goTo('Export');
+      const logged = text((await studio.download('Download log as JSONL')).bytes)
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+      const lines = [1, 2].map((at) => Object.assign({}, ...logged.filter(({ step }) => step === at)));
+      expect(run.history).toEqual(lines.map((line) => expect.objectContaining(line)));
+      expect(run.history[1]).toHaveProperty('eval_rewards/margins');
+
+      await studio.goTo('Settings');
+      await card.getByLabel('API key').fill('another');
+      await studio.start();
+      expect(await studio.ended()).toBe('Finished');
+      await page.getByText(/^Live logging has ended: .* does not take this key\..* The run goes on/).waitFor();
+      expect(wandb.runs.size).toBe(1);
+      expect(await page.evaluate((key) => JSON.stringify({ ...localStorage }).includes(key), wandb.key)).toBe(false);
+    } finally {
+      await wandb.close();
+    }
   });
 });
 

@@ -9,6 +9,7 @@ import { MarginCard } from './MarginCard';
 import { MemoryBar } from './MemoryBar';
 import { PlanPanel, planFacts } from './PlanPanel';
 import { Facts } from './ui';
+import { WandbLine } from './WandbLine';
 
 function Elapsed() {
   const { startedAt, endedAt } = useRun();
@@ -83,6 +84,7 @@ export function RunSide() {
         <h2 className="side-title" id="run-title">
           {busyState(progress) ? 'This run' : 'Last run'}
         </h2>
+        <WandbLine />
         <Facts rows={plan ? [...rows, ...planFacts(plan)] : rows} />
       </section>
     </>

@@ -26,6 +26,7 @@ import { compareWithCard } from './run-shelf';
 import { checkpointFailed, refreshRuns, tellDamaged, watchRuns } from './runs';
 import { watchUi } from './ui';
 import { watchVotes } from './votes';
+import { wandbTold } from './wandb';
 
 /** A model is loaded unasked only when that costs next to nothing. */
 const UNASKED_DOWNLOAD_BYTES = 16e6;
@@ -101,6 +102,9 @@ function listen(): void {
         break;
       case 'modelUnloaded':
         modelUnloaded();
+        break;
+      case 'wandb':
+        wandbTold(event.status);
         break;
       case 'deviceLost':
         deviceLost(event.error);

@@ -6,6 +6,7 @@ import { SettingsFile } from '../components/SettingsFile';
 import { StartFrom } from '../components/StartFrom';
 import { Button } from '../components/ui';
 import { ViewHead } from '../components/ViewHead';
+import { WandbCard } from '../components/WandbCard';
 import { busyState, useRun } from '../store/run';
 import { goTo } from '../store/ui';
 
@@ -26,6 +27,7 @@ export function SettingsStep() {
         <StartFrom disabled={running} />
         <SampleFields disabled={running} />
         <Advanced />
+        <WandbCard />
         <div className="next-bar">
           <p>The plan beside this is what will run.</p>
           <Button look="primary" icon="arrow" onClick={() => goTo('train')}>
