@@ -124,6 +124,7 @@ export class ChatDesk {
         ...{ temperature: sampling.temperature, topP: sampling.top_p, seed: sampling.seed },
       });
       finish = answer.finish;
+      tell();
     } catch (error) {
       if (!(error instanceof GenerationError && error.code === 'cancelled')) throw error;
     }

@@ -9,7 +9,9 @@ import {
   setChat,
   sidesOf,
   stopAnswer,
+  type TalkMode,
   type Turn,
+  threadOf,
   useChat,
   useTunedStep,
 } from '../store/chat';
@@ -41,18 +43,19 @@ function Said({ turn, side }: { turn: Turn; side: ChatSide }) {
   );
 }
 
-function Column({ side, both }: { side: ChatSide; both: boolean }) {
-  const turns = useChat((state) => state.turns[side]);
+function Column({ side, mode }: { side: ChatSide; mode: TalkMode }) {
+  const both = mode === 'both';
+  const turns = useChat((state) => state.turns[threadOf(mode, side)]);
   const writing = useChat((state) => state.writing);
   const step = useTunedStep();
   const list = useRef<HTMLOListElement>(null);
   const title = side === 'base' ? 'Base' : `Tuned, ${formatCount(step ?? 0)} steps`;
-  const text = writing?.side === side ? writing.text : null;
+  const text = writing ? (writing.texts[side] ?? '') : null;
+  const waiting = writing?.side !== side && writing?.texts[side] === undefined;
   // biome-ignore lint/correctness/useExhaustiveDependencies: what is new is below
   useEffect(() => {
     list.current?.scrollTo({ top: list.current.scrollHeight });
   }, [turns, text]);
-  const waiting = writing !== null && writing.side !== side && turns.at(-1)?.role === 'user';
   return (
     <section className="card conversation" aria-label={title}>
       <h2>
@@ -70,17 +73,16 @@ function Column({ side, both }: { side: ChatSide; both: boolean }) {
             // biome-ignore lint/suspicious/noArrayIndexKey: turns are only ever added
             <Said key={i} turn={turn} side={side} />
           ))}
-          {text !== null && (
+          {text !== null && turns.at(-1)?.role === 'user' && (
             <li className="said assistant" aria-busy="true">
-              <p className="said-text">
-                {text.trimStart()}
-                <span className="caret" aria-hidden="true" />
-              </p>
-            </li>
-          )}
-          {waiting && turns.length > 0 && (
-            <li className="said assistant">
-              <p className="fine">waits for its turn …</p>
+              {waiting ? (
+                <p className="fine">waits for its turn …</p>
+              ) : (
+                <p className="said-text">
+                  {text.trimStart()}
+                  {writing?.side === side && <span className="caret" aria-hidden="true" />}
+                </p>
+              )}
             </li>
           )}
         </ol>
@@ -136,15 +138,15 @@ export function useHindrance(): string | null {
   return null;
 }
 
-export function Conversation({ mode }: { mode: 'base' | 'tuned' | 'both' }) {
+export function Conversation({ mode }: { mode: TalkMode }) {
   const { draft, writing, turns } = useChat();
   const hindrance = useHindrance();
   const field = useId();
   const sides = sidesOf(mode);
-  const said = sides.some((side) => turns[side].length > 0);
+  const said = sides.some((side) => turns[threadOf(mode, side)].length > 0);
   const send = (event?: FormEvent) => {
     event?.preventDefault();
-    if (!hindrance) void ask(sides);
+    if (!hindrance) void ask(mode);
   };
   const onKey = (event: KeyboardEvent) => {
     if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return;
@@ -155,7 +157,7 @@ export function Conversation({ mode }: { mode: 'base' | 'tuned' | 'both' }) {
     <>
       <div className={mode === 'both' ? 'conversations two' : 'conversations'}>
         {sides.map((side) => (
-          <Column key={side} side={side} both={mode === 'both'} />
+          <Column key={side} side={side} mode={mode} />
         ))}
       </div>
       <form className="card composer" onSubmit={send}>
@@ -177,7 +179,7 @@ export function Conversation({ mode }: { mode: 'base' | 'tuned' | 'both' }) {
           </p>
           <div className="actions">
             {said && (
-              <Button look="quiet" disabled={writing !== null} onClick={forgetChat}>
+              <Button look="quiet" disabled={writing !== null} onClick={() => forgetChat(mode)}>
                 New conversation
               </Button>
             )}

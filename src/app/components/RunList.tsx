@@ -139,6 +139,7 @@ function Details({ run }: { run: RunSummary }) {
       />
       {record.votes !== undefined && record.votes.length > 0 && (
         <section aria-label="Blind votes">
+          <h2 className="section-title">Blind votes</h2>
           <TallyBar votes={record.votes} />
         </section>
       )}

@@ -26,16 +26,21 @@ export interface Turn {
   answer?: ChatAnswer;
 }
 
+/** Talk with one model and talk side by side are apart, so that both models of a comparison have read the same. */
+type Thread = ChatSide | `both-${ChatSide}`;
+
 export interface Writing {
+  /** Whose answer grows. */
   side: ChatSide;
-  text: string;
+  /** What is there of each answer that was begun. */
+  texts: Partial<Record<ChatSide, string>>;
   tokens: number;
 }
 
 interface ChatState {
   /** Null until the visitor chooses: side by side where there is a tuned model. */
   mode: ChatMode | null;
-  turns: Record<ChatSide, Turn[]>;
+  turns: Record<Thread, Turn[]>;
   /** The answer in work. */
   writing: Writing | null;
   draft: string;
@@ -48,7 +53,7 @@ interface ChatState {
   offered: { from: 'held-out' | 'training'; prompts: HeldOutPrompt[] } | null;
 }
 
-const EMPTY: Record<ChatSide, Turn[]> = { base: [], tuned: [] };
+const EMPTY: Record<Thread, Turn[]> = { base: [], tuned: [], 'both-base': [], 'both-tuned': [] };
 
 export const useChat = create<ChatState>(() => ({
   mode: null,
@@ -92,8 +97,10 @@ export function useMode(): ChatMode {
   return mode ?? 'both';
 }
 
-export const sidesOf = (mode: ChatMode): ChatSide[] =>
-  mode === 'both' || mode === 'vote' ? ['base', 'tuned'] : [mode];
+export type TalkMode = Exclude<ChatMode, 'vote'>;
+
+export const sidesOf = (mode: TalkMode): ChatSide[] => (mode === 'both' ? ['base', 'tuned'] : [mode]);
+export const threadOf = (mode: TalkMode, side: ChatSide): Thread => (mode === 'both' ? `both-${side}` : side);
 
 /** The prompt format of the run at hand, else that of the settings. */
 export function chatFormat(): PromptChoice {
@@ -116,25 +123,23 @@ const promptOf = (turns: readonly Turn[], from: HeldOutPrompt | null): ChatPromp
     ? { rendered: from.rendered }
     : { turns: turns.map(({ role, content }) => ({ role, content })) };
 
-/** Asks each of these sides; the answers come as the event `answering` first. */
-export async function ask(sides: readonly ChatSide[]): Promise<void> {
+/** Asks the models of a mode; their answers come as the event `answering` first. */
+export async function ask(mode: TalkMode): Promise<void> {
   const { draft, from, writing, system } = useChat.getState();
   const text = draft.trim();
   if (text === '' || writing) return;
   // A pair's own prompt is sent as training begins it, unless it was changed.
   const origin = from && from.text.trim() === text && system === null ? from : null;
-  const turn: Turn = { role: 'user', content: origin ? origin.text : text };
-  const added = (turns: Record<ChatSide, Turn[]>) =>
-    Object.fromEntries(sides.map((side) => [side, [...turns[side], turn]])) as Partial<Record<ChatSide, Turn[]>>;
-  useChat.setState(({ turns }) => ({
-    turns: { ...turns, ...added(turns) },
-    draft: '',
-    from: null,
-    writing: { side: sides[0], text: '', tokens: 0 },
-  }));
-  const { turns } = useChat.getState();
+  const sides = sidesOf(mode);
+  const extend = (change: (turns: Turn[], side: ChatSide) => Turn[]) => {
+    const { turns } = useChat.getState();
+    const changed = sides.map((side) => [threadOf(mode, side), change(turns[threadOf(mode, side)], side)]);
+    return { ...turns, ...Object.fromEntries(changed) } as typeof turns;
+  };
+  const turns = extend((before) => [...before, { role: 'user', content: origin ? origin.text : text }]);
+  useChat.setState({ turns, draft: '', from: null, writing: { side: sides[0], texts: {}, tokens: 0 } });
   const order: ChatOrder = {
-    answers: sides.map((side) => ({ side, prompt: promptOf(turns[side], origin) })),
+    answers: sides.map((side) => ({ side, prompt: promptOf(turns[threadOf(mode, side)], origin) })),
     sampling: chatSampling(),
     format: chatFormat(),
     tokens: chatTokens(),
@@ -142,20 +147,15 @@ export async function ask(sides: readonly ChatSide[]): Promise<void> {
   asked = sides;
   try {
     const answers = await engine.request('chat', order);
-    useChat.setState((state) => {
-      const now = { ...state.turns };
-      for (const answer of answers) {
-        now[answer.side] = [...now[answer.side], { role: 'assistant', content: answer.text, answer }];
-      }
-      return { turns: now };
-    });
-    announce(answers.map(({ side, text: said }) => `${side === 'base' ? 'Base' : 'Tuned'}: ${said}`).join(' '));
+    const said = (side: ChatSide): Turn[] =>
+      answers
+        .filter((answer) => answer.side === side)
+        .map((answer) => ({ role: 'assistant', content: answer.text, answer }));
+    useChat.setState({ turns: extend((before, side) => [...before, ...said(side)]) });
+    announce(answers.map(({ side, text: words }) => `${side === 'base' ? 'Base' : 'Tuned'}: ${words}`).join(' '));
   } catch (cause) {
     // The question goes back into its field.
-    useChat.setState((state) => {
-      const back = sides.map((side) => [side, state.turns[side].slice(0, -1)]);
-      return { turns: { ...state.turns, ...Object.fromEntries(back) }, draft: text, from: origin };
-    });
+    useChat.setState({ turns: extend((before) => before.slice(0, -1)), draft: text, from: origin });
     reportError(cause);
   } finally {
     useChat.setState({ writing: null });
@@ -166,7 +166,10 @@ export async function ask(sides: readonly ChatSide[]): Promise<void> {
 let asked: readonly ChatSide[] = [];
 
 export function answerGrew({ index, text, tokens }: { index: number; text: string; tokens: number }): void {
-  useChat.setState(({ writing }) => (writing ? { writing: { side: asked[index], text, tokens } } : {}));
+  const side = asked[index];
+  useChat.setState(({ writing }) =>
+    writing ? { writing: { side, texts: { ...writing.texts, [side]: text }, tokens } } : {},
+  );
 }
 
 export async function stopAnswer(): Promise<void> {
@@ -177,7 +180,11 @@ export async function stopAnswer(): Promise<void> {
   }
 }
 
-export const forgetChat = (): void => useChat.setState({ turns: EMPTY });
+/** Begins anew with the models of a mode. */
+export function forgetChat(mode: TalkMode): void {
+  const empty = Object.fromEntries(sidesOf(mode).map((side) => [threadOf(mode, side), []]));
+  useChat.setState(({ turns }) => ({ turns: { ...turns, ...empty } }));
+}
 
 /** Prompts that can be tried: those of held-out pairs. */
 export async function fetchOffered(): Promise<void> {
@@ -202,6 +209,6 @@ export function watchChat(): void {
   });
   useRun.subscribe((now, before) => {
     if (now.startedAt === before.startedAt && now.id === before.id) return;
-    useChat.setState(({ turns }) => ({ turns: { ...turns, tuned: [] }, offered: null }));
+    useChat.setState(({ turns }) => ({ turns: { ...EMPTY, base: turns.base }, offered: null }));
   });
 }
