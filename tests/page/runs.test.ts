@@ -78,7 +78,7 @@ describe('before and during a run', () => {
     const { page } = studio;
     await studio.settings({ beta: 2 });
     const plan = page.getByRole('complementary', { name: 'Plan of the run' });
-    await plan.getByRole('link', { name: /ORPO recipe/ }).waitFor();
+    await plan.getByRole('link', { name: /index of papers/ }).waitFor();
     await plan.getByRole('button', { name: 'Measure with two steps' }).click();
     await plan.getByText(/^About \d+:\d\d, .* a step\./).waitFor({ timeout: RUN_MS });
     expect(await axe()).toEqual([]);
