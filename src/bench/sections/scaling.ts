@@ -45,7 +45,10 @@ export const scaling: Section = async ({ gpu, quick, heapBytes, secondsLeft, pri
   };
   const series = async (name: string, sizes: readonly number[], measureOne: (size: number) => Promise<number>) => {
     const ms: number[] = [];
-    for (const size of sizes) ms.push(await measureOne(size));
+    for (const size of sizes) {
+      if (secondsLeft() < 1) return;
+      ms.push(await measureOne(size));
+    }
     const line = straightLine(sizes, ms);
     result[name] = { sizes, ms, ...line };
     print(
@@ -78,10 +81,10 @@ export const scaling: Section = async ({ gpu, quick, heapBytes, secondsLeft, pri
     heap.push(heapBytes());
   }
   const usual = ms.slice(1);
-  const drift = median(usual.slice(-3)) / median(usual.slice(0, 3)) - 1;
+  const drift = usual.length ? median(usual.slice(-3)) / median(usual.slice(0, 3)) - 1 : null;
   result.drift = { steps: run.trainer.step, sliceMs: ms, drift, heap, bytesBefore: bytes, bytesAfter: run.runBytes };
   print(
-    `scaling, ${run.trainer.step} steps: ${ms.map((x) => x.toFixed(2)).join(', ')} ms; drift ${(100 * drift).toFixed(1)} %`,
+    `scaling, ${run.trainer.step} steps: ${ms.map((x) => x.toFixed(2)).join(', ')} ms; drift ${drift === null ? 'not measured' : `${(100 * drift).toFixed(1)} %`}`,
   );
   run.destroy();
   model.weightMemory.destroy();
