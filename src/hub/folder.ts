@@ -1,6 +1,7 @@
 /** A model in a folder of the visitor's own disk, read in place: nothing of it is copied. */
 import type { ByteSource, ModelFiles } from '../formats/bytes';
 import { HubError } from './errors';
+import { pieceReader } from './pieces';
 
 /** The files of a folder that the visitor picked or dropped, as far as the browser lets the page. */
 export async function folderFiles(handle: FileSystemDirectoryHandle): Promise<File[]> {
@@ -33,12 +34,13 @@ export function localModel(folder: string, files: readonly File[]): ModelFiles {
       if (!file) throw new HubError('folder-gone', `The folder ${folder} has no file ${name}. Choose a whole model.`);
       return {
         size: file.size,
-        async read(begin, end) {
+        async read(begin, end, into) {
           if (begin < 0 || begin > end || end > file.size) {
             throw new RangeError(`bytes ${begin} to ${end} lie outside a file of ${file.size}`);
           }
           try {
-            return new Uint8Array(await file.slice(begin, end).arrayBuffer());
+            const part = file.slice(begin, end);
+            return (into && (await readInto(part, into))) ?? new Uint8Array(await part.arrayBuffer());
           } catch (cause) {
             throw folderError(cause, folder, name);
           }
@@ -46,6 +48,22 @@ export function localModel(folder: string, files: readonly File[]): ModelFiles {
       };
     },
   };
+}
+
+/** The bytes of a part of a file, in memory that is there already; null where they cannot be had so. */
+async function readInto(part: Blob, into: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer> | null> {
+  if (into.length < part.size) return null;
+  try {
+    const read = pieceReader(part.stream());
+    let at = 0;
+    for (let piece = await read(); piece; piece = await read()) {
+      into.set(piece, at);
+      at += piece.length;
+    }
+    return at === part.size ? into.subarray(0, at) : null;
+  } catch {
+    return null; // read in the other way, it tells why it cannot be
+  }
 }
 
 /** What the browser's refusal to read means, and what to do. */

@@ -1,4 +1,5 @@
 import { HubError } from './errors';
+import { pieceReader } from './pieces';
 
 export interface NetworkOptions {
   signal?: AbortSignal;
@@ -96,29 +97,6 @@ function retryAfterMs({ status, headers }: Response): number {
   return Number.isFinite(wait) ? Math.max(0, wait) : 0;
 }
 
-const PIECE_BYTES = 256 * 1024;
-
-/**
- * Reads a body piece by piece; undefined at its end. All pieces lie in the same memory where the browser can do so, and
- * each is valid until the next is read: a new buffer for each would be a gigabyte of garbage for every gigabyte that comes.
- */
-function reader(body: ReadableStream<Uint8Array<ArrayBuffer>>): () => Promise<Uint8Array | undefined> {
-  let bytes: ReadableStreamBYOBReader;
-  try {
-    bytes = body.getReader({ mode: 'byob' });
-  } catch {
-    const pieces = body.getReader(); // no stream of bytes here
-    return async () => (await pieces.read()).value;
-  }
-  let memory = new ArrayBuffer(PIECE_BYTES);
-  return async () => {
-    const { done, value } = await bytes.read(new Uint8Array(memory));
-    if (done || !value) return undefined;
-    memory = value.buffer; // it was handed over, and comes back
-    return value;
-  };
-}
-
 /**
  * One GET, as an iteration over the pieces of its body, each valid until the next is asked for. Network failures, stalls and statuses worth another try become
  * {@link TransientError}; other statuses {@link HubError} `refused`. `onResponse` sees the headers first, also of a 416
@@ -157,7 +135,7 @@ export async function* get(
     });
     if (response.ok || response.status === 416) onResponse(response);
     if (!response.ok) throw refusal(response, url, explain);
-    const read = response.body ? reader(response.body) : async () => undefined;
+    const read = response.body ? pieceReader(response.body) : async () => undefined;
     for (;;) {
       const piece = await watch(read()).catch((cause: unknown) => {
         throw transient(cause);

@@ -198,6 +198,14 @@ describe('a folder on disk', () => {
     expect(files.names).toEqual(['config.json']);
     const source = await files.open('config.json');
     expect(new TextDecoder().decode(await source.read(1, 4))).toBe('"a"');
+    for (const [room, used] of [
+      [8, true],
+      [2, false],
+    ] as const) {
+      const into = new Uint8Array(room);
+      const bytes = await source.read(1, 4, into);
+      expect([new TextDecoder().decode(bytes), bytes.buffer === into.buffer]).toEqual(['"a"', used]);
+    }
     await expect(source.read(0, 99)).rejects.toThrow(RangeError);
     await expect(files.open('tokenizer.json')).rejects.toMatchObject({ code: 'folder-gone' });
   });
@@ -218,8 +226,12 @@ describe('a folder on disk', () => {
   ])('that answers %s gives a named error', async (name, code, message) => {
     const revoked = { name: 'tiny', values: () => ({ [Symbol.asyncIterator]: () => ({ next: refusing(name) }) }) };
     await expect(folderFiles(revoked as unknown as FileSystemDirectoryHandle)).rejects.toMatchObject({ code });
-    const broken = Object.assign(file('model.safetensors', 'abc'), { slice: () => ({ arrayBuffer: refusing(name) }) });
+    const stream = () => new ReadableStream({ pull: refusing(name) });
+    const part = { size: 3, stream, arrayBuffer: refusing(name) };
+    const broken = Object.assign(file('model.safetensors', 'abc'), { slice: () => part });
     const source = await localModel('tiny', [broken]).open('model.safetensors');
-    await expect(source.read(0, 3)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+    for (const into of [undefined, new Uint8Array(3)]) {
+      await expect(source.read(0, 3, into)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+    }
   });
 });
