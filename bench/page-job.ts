@@ -20,17 +20,10 @@ import { chromium } from 'playwright-core';
 import { filesOfFolder } from '../tests/support/hub/repo';
 import { serveHub } from '../tests/support/hub/server';
 import { serveSite } from '../tests/support/site';
+import { GPU_ARGS, QUIET_ARGS, SOFTWARE_ARGS } from './page-job/flags';
 import { type BackendChoice, type JobOptions, PageJob } from './page-job/job';
 import { randomRows } from './page-job/rows';
 
-const GPU_ARGS = [
-  '--ignore-gpu-blocklist',
-  '--enable-features=Vulkan',
-  '--use-angle=vulkan',
-  '--disable-vulkan-surface',
-];
-const SOFTWARE_ARGS = ['--use-webgpu-adapter=swiftshader'];
-const QUIET_ARGS = ['--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking'];
 const HELD_OUT = 2;
 
 const { values } = parseArgs({

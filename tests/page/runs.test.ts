@@ -156,7 +156,7 @@ describe('before and during a run', () => {
     await page.getByRole('button', { name: 'One step', exact: true }).click();
     await expect.poll(at).toBe(paused + 1);
     await page.locator('main h1').getByText('Paused').waitFor();
-    await page.getByRole('heading', { name: /^Margins of \d+ pairs$/ }).waitFor();
+    await page.getByRole('heading', { name: /^Margins of \d+ pairs?$/ }).waitFor();
     await page.getByText('The pairs it prefers least').click();
     const worst = page.locator('.worst li details').first();
     await worst.locator('summary').click();

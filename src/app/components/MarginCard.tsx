@@ -1,6 +1,6 @@
 /** How the run's pairs stand: their reward margins as a histogram, and those that it prefers least. */
 import { useMemo, useState } from 'react';
-import { formatChange, formatCount, formatPercent } from '../lib/format';
+import { formatChange, formatCount, formatPercent, plural } from '../lib/format';
 import { histogram } from '../lib/histogram';
 import { margins, useMarginsVersion } from '../store/margins';
 import type { RunPairText } from '../store/run-pairs';
@@ -21,7 +21,7 @@ function Bars({ values }: { values: readonly number[] }) {
         viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
         className="margin-bars"
         role="img"
-        aria-label={`Reward margins of ${formatCount(values.length)} pairs, from ${formatChange(edges[0])} to ${formatChange(edges.at(-1)!)}; ${formatPercent(above / values.length)} are above zero.`}
+        aria-label={`Reward margins of ${plural(values.length, 'pair')}, from ${formatChange(edges[0])} to ${formatChange(edges.at(-1)!)}; ${formatPercent(above / values.length)} are above zero.`}
       >
         {counts.map((count, i) => (
           <rect
@@ -77,7 +77,7 @@ export function MarginCard() {
   return (
     <section aria-labelledby="margins-title">
       <h2 className="side-title" id="margins-title">
-        Margins of {formatCount(pairs.length)} pairs
+        Margins of {plural(pairs.length, 'pair')}
       </h2>
       <Bars values={pairs.map(({ margin }) => margin)} />
       <details className="worst">
