@@ -8,6 +8,7 @@ import { useModels } from '../store/models';
 import { useRun } from '../store/run';
 import { useSettings } from '../store/settings';
 import { NumberField } from './NumberField';
+import { Segments } from './Segments';
 import { Facts } from './ui';
 
 const WAYS = [
@@ -51,20 +52,13 @@ export function ChatSettings() {
         <h2 className="side-title" id="drawn-title">
           How answers are drawn
         </h2>
-        <fieldset className="segments">
-          <legend className="visually-hidden">How answers are drawn</legend>
-          {WAYS.map(([value, label]) => (
-            <button
-              key={label}
-              type="button"
-              aria-pressed={sampled === value}
-              disabled={disabled}
-              onClick={() => setChat({ sampled: value })}
-            >
-              {label}
-            </button>
-          ))}
-        </fieldset>
+        <Segments
+          legend="How answers are drawn"
+          options={WAYS}
+          value={sampled}
+          disabled={disabled}
+          onChange={(value) => setChat({ sampled: value })}
+        />
         <p className="fine">
           {sampled
             ? 'Each token by chance, as likely as the model holds it. The same seed draws the same numbers for both models.'

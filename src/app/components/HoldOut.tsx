@@ -5,6 +5,7 @@ import { useInspect } from '../store/inspect';
 import { busyState, useRun } from '../store/run';
 import { useSettings } from '../store/settings';
 import { ACCEPT } from './DataSources';
+import { Segments } from './Segments';
 import { FileButton } from './ui';
 
 const WAYS = [
@@ -41,20 +42,7 @@ export function HoldOut() {
         </output>
       </div>
       <div className="spread wrap">
-        <fieldset className="segments">
-          <legend className="visually-hidden">What is drawn</legend>
-          {WAYS.map(([by, label]) => (
-            <button
-              key={by}
-              type="button"
-              aria-pressed={splitBy === by}
-              disabled={running}
-              onClick={() => setSplitBy(by)}
-            >
-              {label}
-            </button>
-          ))}
-        </fieldset>
+        <Segments legend="What is drawn" options={WAYS} value={splitBy} disabled={running} onChange={setSplitBy} />
         <span className="fine">
           {splitBy === 'prompt' ? 'No prompt is on both sides' : 'Rows are drawn one by one'}; seed {hparams.seed}.
         </span>

@@ -7,6 +7,7 @@ import { narrow, search, select, showRole, usePairs } from '../store/pairs';
 import { FINDINGS } from './ChecksCard';
 import { PairPanel } from './PairPanel';
 import { PairTable, usePairPages } from './PairTable';
+import { Segments } from './Segments';
 import { Button } from './ui';
 
 const ROLES: [Role, string][] = [
@@ -78,20 +79,14 @@ export function PairBrowser() {
         <h2 id="pairs-title" className="section-title">
           Pairs
         </h2>
-        <fieldset className="segments">
-          <legend className="visually-hidden">Which pairs to show</legend>
-          {ROLES.map(([id, label]) => (
-            <button
-              key={id}
-              type="button"
-              aria-pressed={role === id}
-              disabled={id === 'eval' && evalPairs === 0}
-              onClick={() => showRole(id)}
-            >
-              {label} {formatCount(id === 'train' ? trainPairs : evalPairs)}
-            </button>
-          ))}
-        </fieldset>
+        <Segments
+          legend="Which pairs to show"
+          options={ROLES}
+          value={role}
+          closed={(id) => (id === 'eval' && evalPairs === 0 ? 'No pairs are held out' : undefined)}
+          show={(id, label) => `${label} ${formatCount(id === 'train' ? trainPairs : evalPairs)}`}
+          onChange={showRole}
+        />
         <select
           className="filter"
           aria-label="Show only"

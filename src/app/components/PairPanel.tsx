@@ -4,6 +4,7 @@ import { formatCount } from '../lib/format';
 import { useModels } from '../store/models';
 import { fetchPair } from '../store/pairs';
 import { useSettings } from '../store/settings';
+import { Segments } from './Segments';
 import { TokenView } from './TokenView';
 
 type Shown = 'tokens' | 'text' | 'source';
@@ -71,20 +72,13 @@ export function PairPanel({ role, index, version }: { role: Role; index: number;
         <h3 className="pair-number">
           Pair {formatCount(number)} <span className="muted">· line {formatCount(detail.line)} of its file</span>
         </h3>
-        <fieldset className="segments">
-          <legend className="visually-hidden">How to show the pair</legend>
-          {VIEWS.map(([id, label]) => (
-            <button
-              key={id}
-              type="button"
-              aria-pressed={view === id}
-              disabled={id === 'tokens' && !model}
-              onClick={() => setShown(id)}
-            >
-              {label}
-            </button>
-          ))}
-        </fieldset>
+        <Segments
+          legend="How to show the pair"
+          options={VIEWS}
+          value={view}
+          closed={(id) => (id === 'tokens' && !model ? 'With a model loaded' : undefined)}
+          onChange={setShown}
+        />
       </div>
       {detail.problem && <p className="warn-text">Left out: {detail.problem}</p>}
       {view === 'tokens' && <Tokens detail={detail} />}

@@ -5,17 +5,19 @@ import { useDevice } from '../store/device';
 import { usePlan } from '../store/plan';
 import { useSettings } from '../store/settings';
 import { NumberField } from './NumberField';
+import { Segments } from './Segments';
 import { Button, IconButton } from './ui';
+
+/** Steps that `Every …` begins with; below 1 it is a share of the run. */
+const EVERY = 10;
 
 const OFTEN = [
   [0, 'Off'],
   [0.25, '4 × a run'],
   [0.1, '10 × a run'],
   [0.05, '20 × a run'],
+  [EVERY, 'Every …'],
 ] as const;
-
-/** The share of a run that `Every …` begins with. */
-const EVERY = 10;
 
 function Prompts({ disabled }: { disabled: boolean }) {
   const { prompts } = useSettings((state) => state.samples);
@@ -113,28 +115,13 @@ export function SampleFields({ disabled }: { disabled: boolean }) {
             ' Off by itself on a processor, where answers take their time.'}
         </p>
       </div>
-      <fieldset className="segments">
-        <legend className="visually-hidden">How often prompts are answered</legend>
-        {OFTEN.map(([value, label]) => (
-          <button
-            key={value}
-            type="button"
-            aria-pressed={steps === value}
-            disabled={disabled}
-            onClick={() => setSamples({ sample_steps: value })}
-          >
-            {label}
-          </button>
-        ))}
-        <button
-          type="button"
-          aria-pressed={every}
-          disabled={disabled}
-          onClick={() => !every && setSamples({ sample_steps: EVERY })}
-        >
-          Every …
-        </button>
-      </fieldset>
+      <Segments
+        legend="How often prompts are answered"
+        options={OFTEN}
+        value={every ? EVERY : steps}
+        disabled={disabled}
+        onChange={(value) => (value !== EVERY || !every) && setSamples({ sample_steps: value })}
+      />
       {steps > 0 && (
         <>
           <div className="number-fields">

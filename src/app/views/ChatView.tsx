@@ -2,6 +2,7 @@
 import { BlindVote } from '../components/BlindVote';
 import { ChatSettings } from '../components/ChatSettings';
 import { Conversation } from '../components/Conversation';
+import { Segments } from '../components/Segments';
 import { Button, Empty } from '../components/ui';
 import { ViewHead } from '../components/ViewHead';
 import { type ChatMode, setChat, useChat, useMode, useTunedStep } from '../store/chat';
@@ -29,21 +30,16 @@ export default function ChatView() {
           title="Chat"
           note={tuned ? 'One question, one seed, both models.' : 'After training, the tuned model answers beside it.'}
         >
-          <fieldset className="segments">
-            <legend className="visually-hidden">Who is asked</legend>
-            {MODES.map(([value, label]) => (
-              <button
-                key={value}
-                type="button"
-                aria-pressed={mode === value}
-                disabled={busy || voting || (!tuned && value !== 'base')}
-                title={!tuned && value !== 'base' ? 'After training, or with a run opened from the list' : undefined}
-                onClick={() => setChat({ mode: value })}
-              >
-                {label}
-              </button>
-            ))}
-          </fieldset>
+          <Segments
+            legend="Who is asked"
+            options={MODES}
+            value={mode}
+            disabled={busy || voting}
+            closed={(value) =>
+              !tuned && value !== 'base' ? 'After training, or with a run opened from the list' : undefined
+            }
+            onChange={(value) => setChat({ mode: value })}
+          />
         </ViewHead>
         {!model ? (
           <Empty

@@ -4,6 +4,7 @@ import { FitCard } from '../components/FitCard';
 import { FolderModels } from '../components/FolderModels';
 import { HubModels } from '../components/HubModels';
 import { ModelCard } from '../components/ModelCard';
+import { Segments } from '../components/Segments';
 import { UrlModels } from '../components/UrlModels';
 import { Button } from '../components/ui';
 import { ViewHead } from '../components/ViewHead';
@@ -81,14 +82,13 @@ export function ModelStep() {
           note="What you start from. It is fetched once and kept in this browser, or read from your disk."
         />
         <ReadyBanner />
-        <fieldset className="segments source-tabs">
-          <legend className="visually-hidden">Where the model comes from</legend>
-          {SOURCE_TABS.map(([id, label]) => (
-            <button key={id} type="button" aria-pressed={tab === id} onClick={() => chooseTab(id)}>
-              {label}
-            </button>
-          ))}
-        </fieldset>
+        <Segments
+          className="source-tabs"
+          legend="Where the model comes from"
+          options={SOURCE_TABS}
+          value={tab}
+          onChange={chooseTab}
+        />
         <Source />
         <FitCard />
         {model && (
