@@ -1,5 +1,3 @@
-/** The whole job on the built page in Chromium: model, data, settings, training, export; and what came out of it. */
-import AxeBuilder from '@axe-core/playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { memoryFiles, memorySource } from '../../src/formats/bytes';
 import { readAdapter } from '../../src/formats/peft';
@@ -9,14 +7,14 @@ import { fixture } from '../support/files';
 import { sha256 } from '../support/model-server';
 import { type Site, serveSite } from '../support/site';
 import { unzip } from '../support/unzip';
-import { serveWandb } from '../support/wandb-server';
 import { launch, quiet, type TestBrowser, visit, type Watched } from './support/browser';
 import { inOrder } from './support/in-order';
+import { logsLive } from './support/live-logging';
 import { baseFiles, evaluateInNode, type SameRun, trainInNode } from './support/node-run';
 import { chooseOwnFolder, readFolder } from './support/own-folder';
 import { jsonl, shortRows } from './support/rows';
 import { loraDelta, readF32 } from './support/safetensors';
-import { shot } from './support/shots';
+import { expectShown } from './support/shown';
 import { RUN_MS, StudioPage } from './support/studio';
 
 const ROWS = jsonl(shortRows(16));
@@ -49,21 +47,6 @@ let seen: [number, number][];
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 const chart = (title: string) => studio.page.getByRole('figure', { name: title, exact: true });
-
-/** A number as the page writes it, and half of its last digit. */
-function readNumber(shown: string): { value: number; within: number } {
-  const plain = shown.replace('−', '-').replace(',', '');
-  const percent = plain.endsWith('%');
-  const [, digits, exponent] = /^[+-]?\d+(?:\.(\d+))?(?:e([+-]?\d+))?/.exec(plain)!;
-  const unit = 10 ** (Number(exponent ?? 0) - (digits?.length ?? 0));
-  const scale = percent ? 0.01 : 1;
-  return { value: Number.parseFloat(plain) * scale, within: 0.5001 * unit * scale };
-}
-
-function expectShown(shown: string, value: number, what: string): void {
-  const { value: read, within } = readNumber(shown);
-  expect(Math.abs(read - value), `${what}: the page says ${shown}, the log ${value}`).toBeLessThanOrEqual(within);
-}
 
 inOrder(() => studio?.page);
 
@@ -355,52 +338,9 @@ describe('the whole job', () => {
 });
 
 describe('live logging to Weights & Biases', () => {
-  it('sends what the log has, and a server’s faults do not hold the run up', { timeout: RUN_MS }, async () => {
-    const { page } = studio;
-    const wandb = await serveWandb();
-    try {
-      await studio.settings({ max_steps: 2, eval_steps: 2 });
-      const card = page.getByRole('region', { name: 'Log to Weights & Biases' });
-      await card.getByRole('checkbox').check();
-      await card.getByLabel('API key').fill(wandb.key);
-      await card.getByLabel('Project').fill('orpo');
-      await card.getByLabel('Host').fill('http://api.example.com');
-      await card.getByText(/must begin with https/).waitFor();
-      await card.getByLabel('Host').fill(wandb.host);
-      const { violations } = await new AxeBuilder({ page }).include('.wandb').analyze();
-      expect(violations.map(({ id }) => id)).toEqual([]);
-      await shot(page, 'wandb');
-      await page.getByRole('complementary', { name: 'Plan of the run' }).getByText(/^2 \(/).waitFor();
-      wandb.faults.push(500);
-      await studio.start();
-      expect(await studio.ended()).toBe('Finished');
-      const side = page.getByRole('complementary', { name: 'This run' });
-      await side.getByText(/^Logged at /).waitFor();
-      await shot(page, 'wandb-logged');
-      const [[path, run]] = wandb.runs;
-      expect(path).toMatch(/^visitor\/orpo\/[0-9a-f-]{36}$/);
-      expect(run.exitcode).toBe(0);
-      expect(run.config).toMatchObject({ max_steps: { value: 2 }, model_name: { value: 'stories-260k' } });
-      await studio.goTo('Export');
-      const logged = text((await studio.download('Download log as JSONL')).bytes)
-        .trim()
-        .split('\n')
-        .map((line) => JSON.parse(line));
-      const lines = [1, 2].map((at) => Object.assign({}, ...logged.filter(({ step }) => step === at)));
-      expect(run.history).toEqual(lines.map((line) => expect.objectContaining(line)));
-      expect(run.history[1]).toHaveProperty('eval_rewards/margins');
-
-      await studio.goTo('Settings');
-      await card.getByLabel('API key').fill('another');
-      await studio.start();
-      expect(await studio.ended()).toBe('Finished');
-      await page.getByText(/^Live logging has ended: .* does not take this key\..* The run goes on/).waitFor();
-      expect(wandb.runs.size).toBe(1);
-      expect(await page.evaluate((key) => JSON.stringify({ ...localStorage }).includes(key), wandb.key)).toBe(false);
-    } finally {
-      await wandb.close();
-    }
-  });
+  it('sends what the log has, and a server’s faults do not hold the run up', { timeout: RUN_MS }, () =>
+    logsLive(studio),
+  );
 });
 
 describe('what the page computed, under Node', () => {
