@@ -1,6 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
-const shared = { pool: 'forks', testTimeout: 120_000, hookTimeout: 120_000 } as const;
+const shared = {
+  pool: 'forks',
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+  expect: { poll: { timeout: 30_000 } },
+} as const;
 const PAGE = 'tests/page/**/*.test.ts';
 
 export default defineConfig({
@@ -24,7 +29,6 @@ export default defineConfig({
           include: [PAGE],
           globalSetup: ['tests/support/build-site.ts'],
           maxWorkers: 1,
-          expect: { poll: { timeout: 30_000 } },
           sequence: { groupOrder: 1 },
         },
       },
