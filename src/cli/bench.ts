@@ -1,6 +1,6 @@
 /**
  * npm run -s bench [-- --quick] [--only SECTION[,SECTION…]] [--model DIR [--quantize]] [--out FILE]
- *                 [--beside bench/pytorch_reference.py] [--rows TOKENS.jsonl] [--seconds N]
+ *                 [--beside bench/pytorch_reference.py] [--rows TOKENS.jsonl] [--seconds N] [--tier f32|f16|subgroup-matrix|auto]
  * Measures this machine through Dawn, section by section: `ceiling` (a large copy), `products` (matrix products in every
  * weight format and both directions), `step` (whole ORPO steps of a random Llama-3.2-1B-shaped model with NF4 weights),
  * `tokenise` (rows to token ids), `eval` (multiple choice in shared packs and one by one), `generate` (tokens a second),
@@ -29,9 +29,8 @@ import { step } from '../bench/sections/step';
 import { tokenise } from '../bench/sections/tokenise';
 import type { TokenizedPair } from '../data/types';
 import { Commands } from '../gpu/commands';
-import { openGpu } from '../gpu/device';
-import { dawn } from './dawn';
 import { folderFiles } from './node-files';
+import { openTierGpu } from './open-gpu';
 import { projectRoot } from './paths';
 import { startReference } from './reference-process';
 
@@ -60,6 +59,7 @@ const { values } = parseArgs({
     beside: { type: 'string' },
     rows: { type: 'string' },
     seconds: { type: 'string' },
+    tier: { type: 'string' },
   },
 });
 const print = (line: string) => process.stdout.write(`${line}\n`);
@@ -72,7 +72,7 @@ if (unknown.length) {
 
 const reference = values.beside ? startReference(values.beside) : null;
 // Without this, timestamps are rounded to 0.1 ms.
-const gpu = await openGpu(await dawn({ disabledToggles: ['timestamp_quantization'] }));
+const gpu = await openTierGpu(values.tier, { disabledToggles: ['timestamp_quantization'] });
 const { vendor, architecture, description } = gpu.info;
 const adapter = [vendor, architecture, description].filter(Boolean).join(' ');
 print(`${adapter}${gpu.isSoftware ? ' (software)' : ''}, tier ${gpu.profile.tier}`);

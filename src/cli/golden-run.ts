@@ -6,7 +6,6 @@ import { resolveTokenIds, tokenizeRow } from '../data/tokenize';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
 import type { PreferenceRow, TokenizedPair } from '../data/types';
 import { type AdapterTensor, readAdapter } from '../formats/peft';
-import { openGpu } from '../gpu/device';
 import { downloadAdapter, uploadAdapter } from '../model/adapter';
 import { loadModel } from '../model/load';
 import { Session } from '../model/session';
@@ -16,8 +15,8 @@ import { parseHParams } from '../train/parse-hparams';
 import { splitPasses } from '../train/passes';
 import { planTraining, type TrainingPlan } from '../train/run-plan';
 import { Trainer } from '../train/trainer';
-import { dawn } from './dawn';
 import { folderFiles } from './node-files';
+import { openTierGpu } from './open-gpu';
 
 /** tests/goldens/NAME/golden.json */
 export interface GoldenAbout {
@@ -55,6 +54,8 @@ export interface GoldenRun {
   models: string;
   about: GoldenAbout;
   maxSteps?: number;
+  /** As `openTierGpu` takes it. */
+  tier?: string;
   report(row: Row): void;
 }
 
@@ -90,7 +91,7 @@ const differing = (ours: TokenizedPair[], theirs: TokenizedPair[]) =>
     (Object.keys(pair) as (keyof TokenizedPair)[]).some((key) => String(pair[key]) !== String(ours[i]?.[key])),
   ).length;
 
-export async function compareRun({ folder, models, about, maxSteps, report }: GoldenRun): Promise<void> {
+export async function compareRun({ folder, models, about, maxSteps, tier, report }: GoldenRun): Promise<void> {
   const { hparams, nf4 } = parseHParams(JSON.parse(readFileSync(`${folder}/hparams.json`, 'utf8')));
   const files = await folderFiles(`${models}/${about.model}`);
   const tokenizer = await loadTokenizer(files);
@@ -115,7 +116,7 @@ export async function compareRun({ folder, models, about, maxSteps, report }: Go
     limit: 0,
   });
 
-  const gpu = await openGpu(await dawn());
+  const gpu = await openTierGpu(tier);
   const model = await loadModel(gpu, files, undefined, { quantize: quantizeOptions(nf4) });
   const tile = gpu.profile.attentionTile;
   const plan = planTraining(model.config, gpu.device.limits, tile, hparams, train, evaluation);

@@ -1,19 +1,23 @@
 /**
- * npm run -s golden [-- NAME ...] [--max-steps N]
+ * npm run -s golden [-- NAME ...] [--max-steps N] [--tier f32|f16|subgroup-matrix|auto]
  * Repeats recorded TRL + PEFT runs on this engine and prints the worst deviation of everything that was recorded.
  * Exits with 1 when one is outside its tolerance. Long runs are cut short, and it says so, on an adapter that computes on
  * the CPU, unless they are named.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { openGpu } from '../gpu/device';
-import { dawn } from './dawn';
 import { compareRun, type GoldenAbout, type Row } from './golden-run';
+import { openTierGpu } from './open-gpu';
 import { projectRoot } from './paths';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { 'max-steps': { type: 'string' }, goldens: { type: 'string' }, models: { type: 'string' } },
+  options: {
+    'max-steps': { type: 'string' },
+    tier: { type: 'string' },
+    goldens: { type: 'string' },
+    models: { type: 'string' },
+  },
 });
 const folder = values.goldens ?? `${projectRoot}/tests/goldens`;
 const models = values.models ?? `${projectRoot}/public/models`;
@@ -21,7 +25,8 @@ const names = positionals.length
   ? positionals
   : readdirSync(folder).filter((n) => existsSync(`${folder}/${n}/golden.json`));
 
-const { isSoftware, device } = await openGpu(await dawn());
+const { tier } = values;
+const { isSoftware, device } = await openTierGpu(tier);
 device.destroy();
 
 let failed = false;
@@ -40,6 +45,6 @@ for (const name of names) {
     process.stdout.write(`  no GPU here: ${maxSteps || 'no'} steps of it. npm run golden -- ${name} makes all.\n`);
     if (maxSteps === 0) continue;
   }
-  await compareRun({ folder: `${folder}/${name}`, models, about, maxSteps, report });
+  await compareRun({ folder: `${folder}/${name}`, models, about, maxSteps, tier, report });
 }
 process.exit(failed ? 1 : 0);

@@ -1,6 +1,7 @@
 /** Opening the GPU: which adapter it is, what it can do, and which tier of kernels to use on it. */
 import { GpuError } from './errors';
 import { type KernelProfile, profileFor } from './profile';
+import { TIER_FEATURES, TIERS, type Tier, type TierSupport, tierSupport } from './tiers';
 
 export interface Gpu {
   readonly device: GPUDevice;
@@ -8,6 +9,8 @@ export interface Gpu {
   /** An adapter that computes on the CPU (SwiftShader, lavapipe, WARP). */
   readonly isSoftware: boolean;
   readonly profile: KernelProfile;
+  /** The tiers that this device has. */
+  readonly support: TierSupport;
   /** What the device refused outside any error scope, e.g. a kernel that this driver cannot compile. Empty when all is well. */
   readonly faults: readonly string[];
   /** Resolves with a sentence when the device goes away, whatever the reason. */
@@ -17,6 +20,8 @@ export interface Gpu {
 export interface OpenOptions {
   /** Limits to ask for instead of the adapter's own, e.g. to test small bindings. */
   limits?: Record<string, number>;
+  /** The tier to compute in, 'f32' when absent; the next slower one where the device lacks it. 'auto': the fastest it has. */
+  tier?: Tier | 'auto';
 }
 
 const WANTED_LIMITS = [
@@ -64,7 +69,7 @@ export async function openGpu(api: GPU | undefined, options: OpenOptions = {}): 
     if (own !== undefined) limits[name] = own;
   }
   Object.assign(limits, options.limits);
-  const features = (['timestamp-query'] as GPUFeatureName[]).filter((f) => adapter.features.has(f));
+  const features = (['timestamp-query', ...TIER_FEATURES] as GPUFeatureName[]).filter((f) => adapter.features.has(f));
   let device: GPUDevice;
   try {
     device = await adapter.requestDevice({ requiredLimits: limits, requiredFeatures: features });
@@ -81,5 +86,19 @@ export async function openGpu(api: GPU | undefined, options: OpenOptions = {}): 
       `The GPU was lost (${loss.message || 'no reason given'}). Close other programs that use it and load the model again.`,
   );
   const isSoftware = isSoftwareAdapter(adapter.info);
-  return { device, info: adapter.info, isSoftware, profile: profileFor(device, isSoftware), faults, lost };
+  const support = await tierSupport(device, adapter.info, isSoftware);
+  const profile = profileFor(device, isSoftware, chooseTier(support, options.tier ?? 'f32'), support.matrix);
+  return { device, info: adapter.info, isSoftware, profile, support, faults, lost };
+}
+
+/** The tier that is wanted, or the next slower one that the device has. */
+export function chooseTier({ tiers }: TierSupport, wanted: Tier | 'auto'): Tier {
+  const most = wanted === 'auto' ? TIERS.length - 1 : TIERS.indexOf(wanted);
+  return tiers.filter((tier) => TIERS.indexOf(tier) <= most).at(-1)!;
+}
+
+/** The same device computing in another tier. */
+export function withTier(gpu: Gpu, tier: Tier | 'auto'): Gpu {
+  const profile = profileFor(gpu.device, gpu.isSoftware, chooseTier(gpu.support, tier), gpu.support.matrix);
+  return { ...gpu, profile };
 }

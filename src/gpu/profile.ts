@@ -1,4 +1,5 @@
-/** Which tile shapes the kernels use on this device. */
+/** Which kernels and tile shapes are used on this device. */
+import type { MatrixUnits, Tier } from './tiers';
 
 /**
  * One tile of a matrix product: a workgroup makes `bm` x `bn` results, `bk` of the inner dimension at a time, and a
@@ -20,8 +21,9 @@ export interface MatmulTile {
 export type ProductKind = `${'forward' | 'backward'} ${'float' | 'NF4'}`;
 
 export interface KernelProfile {
-  /** Capabilities in use, for people. */
-  readonly tier: string;
+  readonly tier: Tier;
+  /** Present in tier 'subgroup-matrix' only. */
+  readonly matrix?: MatrixUnits;
   /** Kernels without workgroup memory: for adapters that compute on the CPU, where barriers cost more than loads. */
   readonly direct: boolean;
   /** For products with many rows and columns. */
@@ -41,7 +43,13 @@ export interface KernelProfile {
   readonly rowThreads: number;
 }
 
-export function profileFor(device: GPUDevice, isSoftware: boolean): KernelProfile {
+/** @param matrix needed for tier 'subgroup-matrix' */
+export function profileFor(
+  device: GPUDevice,
+  isSoftware: boolean,
+  tier: Tier = 'f32',
+  matrix: MatrixUnits | null = null,
+): KernelProfile {
   if (isSoftware) {
     // A workgroup of one subgroup needs no real barrier on the CPU.
     const tile = { bm: 16, bn: 16, bk: 16, tm: 4, tn: 4 };
@@ -53,7 +61,8 @@ export function profileFor(device: GPUDevice, isSoftware: boolean): KernelProfil
   const deep: MatmulTile = { bm: 128, bn: 128, bk: 32, tm: 8, tn: 8, unroll: 16 };
   const deeper = roomy && maxComputeWorkgroupStorageSize >= 40960;
   return {
-    tier: 'f32',
+    tier,
+    ...(tier === 'subgroup-matrix' && matrix && { matrix }),
     direct: false,
     large: roomy
       ? { bm: 128, bn: 128, bk: 16, tm: 8, tn: 8, unroll: 16 }

@@ -28,6 +28,7 @@ export const testGpu = (profile: KernelProfile = profileFor(device, true)): Gpu 
   info: {} as GPUAdapterInfo,
   isSoftware: true,
   profile,
+  support: { tiers: ['f32'], matrix: null },
   faults: [],
   lost: new Promise(() => {}),
 });
