@@ -1,10 +1,7 @@
 /** Opening the GPU for a command that can be told its tier. */
 import { type Gpu, openGpu } from '../gpu/device';
-import { TIERS, type Tier } from '../gpu/tiers';
+import { F16_ON_NVIDIA, TIERS, type Tier } from '../gpu/tiers';
 import { type DawnOptions, dawn } from './dawn';
-
-/** Dawn hides f16 on NVIDIA's Vulkan driver without it; stock Chrome does as well. */
-const F16_ON_NVIDIA = 'vulkan_enable_f16_on_nvidia';
 
 /**
  * @param tier what was given to --tier: a tier's name or 'auto'; f32 when nothing was

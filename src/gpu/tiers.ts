@@ -9,6 +9,13 @@
 export const TIERS = ['f32', 'f16', 'subgroup-matrix'] as const;
 export type Tier = (typeof TIERS)[number];
 
+/** How far a step in a tier may be from the same step in f32: the loss relatively, gradients by their relative L2 distance. */
+export const TIER_TOLERANCES: Record<Tier, { loss: number; gradients: number }> = {
+  f32: { loss: 1e-5, gradients: 1e-4 },
+  f16: { loss: 5e-3, gradients: 2e-2 },
+  'subgroup-matrix': { loss: 5e-3, gradients: 2e-2 },
+};
+
 export const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix' as GPUFeatureName;
 
 /** Features to ask for where the adapter has them. */
@@ -26,6 +33,8 @@ export interface TierSupport {
   /** Slowest first; always with 'f32'. */
   tiers: readonly Tier[];
   matrix: MatrixUnits | null;
+  /** What each of the other tiers needs and the device lacks, e.g. "shader-f16, which …". */
+  missing: Partial<Record<Tier, string>>;
 }
 
 interface MatrixConfig {
@@ -61,21 +70,45 @@ async function spellingOf(device: GPUDevice, threads: number): Promise<MatrixUni
   return null;
 }
 
+/** Chrome and Dawn hide f16 on NVIDIA's Vulkan driver unless this toggle is set. */
+export const F16_ON_NVIDIA = 'vulkan_enable_f16_on_nvidia';
+
+function missingF16(info: GPUAdapterInfo): string {
+  const onLinux = /Linux/.test(globalThis.navigator?.platform ?? '');
+  return /nvidia/i.test(info.vendor) && onLinux
+    ? `shader-f16, which Chrome hides on NVIDIA under Linux (--enable-dawn-features=${F16_ON_NVIDIA} shows it)`
+    : 'shader-f16, which this adapter does not offer';
+}
+
 /** What a device, opened with TIER_FEATURES where its adapter has them, can compute with. */
 export async function tierSupport(device: GPUDevice, info: GPUAdapterInfo, isSoftware: boolean): Promise<TierSupport> {
-  const tiers: Tier[] = ['f32'];
-  if (isSoftware || !device.features.has('shader-f16')) return { tiers, matrix: null };
-  tiers.push('f16');
+  const noF16 = isSoftware ? 'a GPU: this adapter computes on the processor' : missingF16(info);
+  if (isSoftware || !device.features.has('shader-f16')) {
+    return { tiers: ['f32'], matrix: null, missing: { f16: noF16, 'subgroup-matrix': noF16 } };
+  }
+  const { matrix, missing } = await matrixUnits(device, info);
+  if (!matrix) return { tiers: ['f32', 'f16'], matrix, missing: { 'subgroup-matrix': missing } };
+  return { tiers: TIERS, matrix, missing: {} };
+}
+
+type Units = { matrix: MatrixUnits; missing?: undefined } | { matrix: null; missing: string };
+
+async function matrixUnits(device: GPUDevice, info: GPUAdapterInfo): Promise<Units> {
+  const without = (missing: string): Units => ({ matrix: null, missing });
+  if (!device.features.has(SUBGROUP_MATRIX)) {
+    return without(
+      `${SUBGROUP_MATRIX}, which Chrome offers with --enable-unsafe-webgpu where the GPU has matrix units`,
+    );
+  }
   const configs = (info as MatrixInfo).subgroupMatrixConfigs ?? [];
   const fits = configs.some(
     (c) => c.componentType === 'f16' && c.resultComponentType === 'f32' && c.M === 16 && c.N === 16 && c.K === 16,
   );
-  const { subgroupMinSize, subgroupMaxSize } = info;
+  if (!fits) return without('matrix units for 16 x 16 x 16 products of f16, added up in f32');
   // A kernel gives each subgroup its own block of results, so it must know how many threads one has.
-  if (!fits || !device.features.has(SUBGROUP_MATRIX) || subgroupMinSize !== subgroupMaxSize)
-    return { tiers, matrix: null };
+  const { subgroupMinSize, subgroupMaxSize } = info;
+  if (subgroupMinSize !== subgroupMaxSize) return without('subgroups of one size');
   const spelling = await spellingOf(device, subgroupMaxSize);
-  if (!spelling) return { tiers, matrix: null };
-  tiers.push('subgroup-matrix');
-  return { tiers, matrix: { spelling, subgroup: subgroupMaxSize } };
+  if (!spelling) return without('a browser whose compiler knows this spelling of subgroup matrices');
+  return { matrix: { spelling, subgroup: subgroupMaxSize } };
 }

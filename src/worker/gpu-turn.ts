@@ -7,11 +7,14 @@ const GOING_ON = {
   load: 'A model is being loaded. Wait for its end, or pause it.',
 } as const;
 
+const ANSWERING = 'An answer is being written. Wait for its end, or stop it.';
+
 export type GpuWork = keyof typeof GOING_ON;
 
 export class GpuTurn {
   #work: GpuWork | null = null;
   #borrowed: { abort: AbortController; done: Promise<unknown> } | null = null;
+  #prepared: Promise<unknown> | null = null;
 
   /** What has the GPU now; null when nothing has. */
   get work(): GpuWork | null {
@@ -29,11 +32,33 @@ export class GpuTurn {
   }
 
   /**
+   * Does a `job` that readies the GPU and takes a second or so; whatever wants the GPU meanwhile waits for its end.
+   * @throws StateError `busy` while anything uses it
+   */
+  async prepare<T>(job: () => Promise<T>): Promise<T> {
+    while (this.#prepared) await this.#prepared;
+    this.assertFree();
+    if (this.#borrowed) throw new StateError('busy', ANSWERING);
+    const result = job();
+    const mine = result.catch(() => undefined);
+    this.#prepared = mine;
+    try {
+      return await result;
+    } finally {
+      if (this.#prepared === mine) this.#prepared = null;
+    }
+  }
+
+  /**
    * Does `job` with the GPU to itself. Rejects with StateError `busy`, without a wait, while something else has it; what
    * was only borrowing it is ended first.
    */
   async take<T>(work: GpuWork, job: () => Promise<T>): Promise<T> {
     this.assertFree();
+    while (this.#prepared) {
+      await this.#prepared;
+      this.assertFree();
+    }
     this.#work = work;
     try {
       if (this.#borrowed) await this.reclaim();
@@ -49,7 +74,8 @@ export class GpuTurn {
    * @throws StateError `busy`
    */
   async borrow<T>(paused: boolean, job: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    if (this.#borrowed) throw new StateError('busy', 'An answer is being written. Wait for its end, or stop it.');
+    while (this.#prepared) await this.#prepared;
+    if (this.#borrowed) throw new StateError('busy', ANSWERING);
     if (this.#work === 'run' && !paused) {
       throw new StateError(
         'busy',

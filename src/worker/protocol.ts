@@ -11,6 +11,7 @@ import type { HParams } from '../train/hparams';
 import type { EvalRecord, StepRecord } from '../train/records';
 import type { ChatEvent, ChatRequests, SampleSettings } from './protocol-chat';
 import type { DataPreview, DataRequests, PromptChoice, Role, Split } from './protocol-data';
+import type { DeviceEvent, DeviceRequests } from './protocol-device';
 import type { EvaluateEvent, EvaluateRequests } from './protocol-evaluate';
 import type { ExportProgress, ExportRequests, MergeBase } from './protocol-export';
 import type { CuratedModel, ModelRequests, ModelSource } from './protocol-models';
@@ -29,6 +30,7 @@ export {
 } from '../train/sample-settings';
 export type * from './protocol-chat';
 export type * from './protocol-data';
+export type * from './protocol-device';
 export type * from './protocol-evaluate';
 export type * from './protocol-export';
 export type * from './protocol-models';
@@ -38,18 +40,6 @@ export type { WandbEvent, WandbRequests, WandbSettings, WandbStatus } from './pr
 export type { ChatmlSupport, ChatmlTokenSource, EvalRecord, HParams, StepRecord };
 
 // ---------------------------------------------------------------------------------------------- what is described
-
-export interface DeviceInfo {
-  vendor: string;
-  architecture: string;
-  description: string;
-  /** True for an adapter that computes on the CPU: right numbers, hundreds of times slower. */
-  isSoftware: boolean;
-  /** Capabilities in use, e.g. "f32". */
-  tier: string;
-  maxBufferSize: number;
-  maxStorageBufferBindingSize: number;
-}
 
 /** A model the studio offers, or has in storage. `id` is stable and is the key in storage. */
 export interface ModelOffer {
@@ -216,17 +206,13 @@ export interface ModelProgress {
 export interface Requests
   extends ChatRequests,
     DataRequests,
+    DeviceRequests,
     EvaluateRequests,
     ExportRequests,
     ModelRequests,
     RunRequests,
     StorageRequests,
     WandbRequests {
-  /**
-   * Opens the GPU; comes first. `baseUrl` is the page's own address, under which built-in models and data lie;
-   * `hubUrl` is that of the Hugging Face Hub, unless it is the usual one. Rejects with code `no-webgpu`, `no-adapter` or `device-failed`.
-   */
-  init: { args: { baseUrl: string; hubUrl?: string }; result: DeviceInfo };
   offers: {
     args: Record<string, never>;
     result: { models: ModelOffer[]; data: DataOffer[]; shapes: KnownShape[]; curated: CuratedModel[] };
@@ -278,6 +264,7 @@ export type WorkerEvent =
   /** The GPU went away, and with it the model and a run in work. Loading the model again opens it anew. */
   | { event: 'deviceLost'; error: StudioError }
   | ChatEvent
+  | DeviceEvent
   | EvaluateEvent
   | RunEvent
   | WandbEvent;

@@ -1,10 +1,10 @@
 /** The engine's side of the protocol: one handler a request, and the state they share. Knows no `self`. */
 import { asChatmlModel } from '../data/chatml-model';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
-import { type Gpu, openGpu } from '../gpu/device';
 import { KNOWN_CONFIGS } from '../model/known-configs';
 import { loadModel, type OpenModel } from '../model/load';
 import type { BackendStores } from '../storage/backends';
+import type { StorageNotes } from '../storage/notes';
 import type { ModelStore } from '../storage/store';
 import { parseHParams } from '../train/parse-hparams';
 import { ChatDesk } from './chat-desk';
@@ -14,6 +14,7 @@ import { StateError } from './errors';
 import { estimate } from './estimate';
 import { EvaluateDesk } from './evaluate-desk';
 import { ExportDesk } from './export-desk';
+import { GpuDesk } from './gpu-desk';
 import { GpuTurn } from './gpu-turn';
 import { ModelDesk, type OpenedSource } from './model-desk';
 import { summarize } from './model-summary';
@@ -21,7 +22,7 @@ import type {
   ChatRequests,
   DataOffer,
   DataRequests,
-  DeviceInfo,
+  DeviceRequests,
   EvaluateRequests,
   ExportRequests,
   ModelRequests,
@@ -44,6 +45,9 @@ import { WandbDesk } from './wandb-desk';
 
 export interface StudioHost {
   gpu: GPU | undefined;
+  /** Where small things about this machine are remembered, and by which version of the app. */
+  notes: StorageNotes;
+  version: string;
   store: BackendStores;
   /** Where runs are kept: another store than the models'. */
   runStore: ModelStore;
@@ -75,15 +79,30 @@ export class Studio {
   readonly #evaluations: EvaluateDesk;
   readonly #wandb: WandbDesk;
   readonly #turn = new GpuTurn();
+  readonly #gpu: GpuDesk;
   readonly #chat: ChatDesk;
   /** Ends in "/". */
   #baseUrl = '';
   #hubUrl = HUB;
-  #gpu: Gpu | null = null;
   #loaded: Loaded | null = null;
 
   constructor(host: StudioHost) {
     this.#host = host;
+    this.#gpu = new GpuDesk({
+      api: host.gpu,
+      notes: host.notes,
+      version: host.version,
+      turn: this.#turn,
+      // A profile is all that tiers differ in: weights lie on the GPU alike in each.
+      onChange: (gpu) => {
+        if (this.#loaded) this.#loaded.open.gpu = gpu;
+      },
+      onInfo: (info) => host.emit({ event: 'device', info }),
+      onLost: (message) => {
+        this.#loaded = null;
+        host.emit({ event: 'deviceLost', error: { code: 'device-lost', message } });
+      },
+    });
     this.#desk = new DataDesk({
       places: () => ({ dataUrl: `${this.#baseUrl}data/`, hubUrl: this.#hubUrl }),
       model: () => this.#loaded && { tokenizer: this.#loaded.tokenizer, id: tokenizerId(this.#loaded.summary) },
@@ -102,7 +121,7 @@ export class Studio {
         this.#wandb.observe(event);
       },
       model: () => this.#model(),
-      gpu: () => this.#gpu,
+      gpu: () => this.#gpu.gpu,
       turn: this.#turn,
     });
     this.#wandb = new WandbDesk({
@@ -114,7 +133,7 @@ export class Studio {
       data: () => this.#desk.data,
       adapter: () => this.#runs.adapter,
       isPaused: () => this.#runs.isPaused,
-      gpu: () => this.#gpu,
+      gpu: () => this.#gpu.gpu,
       turn: this.#turn,
       emit: host.emit,
     });
@@ -140,6 +159,7 @@ export class Studio {
     ]);
     this.handlers = {
       ...this.#ownHandlers,
+      ...this.#gpu.handlers,
       ...this.#desk.handlers,
       ...this.#models.handlers,
       ...this.#exports.handlers,
@@ -158,6 +178,7 @@ export class Studio {
     Handlers,
     | keyof ChatRequests
     | keyof DataRequests
+    | Exclude<keyof DeviceRequests, 'init'>
     | keyof EvaluateRequests
     | keyof ExportRequests
     | Exclude<keyof RunRequests, 'probe'>
@@ -168,7 +189,7 @@ export class Studio {
     init: ({ baseUrl, hubUrl = HUB }) => {
       this.#baseUrl = new URL('.', baseUrl).href;
       this.#hubUrl = hubUrl.replace(/\/$/u, '');
-      return this.#openGpu();
+      return this.#gpu.open();
     },
     offers: async () => ({
       models: await this.#models.offers(),
@@ -176,7 +197,7 @@ export class Studio {
       shapes: KNOWN_CONFIGS.map(({ id, title }) => ({ id, title })),
       curated: curatedModels(),
     }),
-    estimate: async (args) => estimate(args, this.#gpu),
+    estimate: async (args) => estimate(args, this.#gpu.gpu),
     loadModel: (args) => this.#loadModel(args),
     plan: async (settings) => (await this.#plan(settings)).described,
     train: (settings) => this.#wandb.follow(() => this.#train(settings)),
@@ -194,25 +215,6 @@ export class Studio {
     }
   }
 
-  async #openGpu(): Promise<DeviceInfo> {
-    this.#gpu ??= await openGpu(this.#host.gpu);
-    const { info, isSoftware, profile, device } = this.#gpu;
-    this.#gpu.lost.then((message) => {
-      this.#gpu = null;
-      this.#loaded = null;
-      this.#host.emit({ event: 'deviceLost', error: { code: 'device-lost', message } });
-    });
-    return {
-      vendor: info.vendor,
-      architecture: info.architecture,
-      description: info.description,
-      isSoftware,
-      tier: profile.tier,
-      maxBufferSize: device.limits.maxBufferSize,
-      maxStorageBufferBindingSize: device.limits.maxStorageBufferBindingSize,
-    };
-  }
-
   async #dataOffers(): Promise<DataOffer[]> {
     const response = await fetch(`${this.#baseUrl}data/index.json`);
     return response.ok ? ((await response.json()) as DataOffer[]) : [];
@@ -220,7 +222,7 @@ export class Studio {
 
   async #loadModel(args: LoadArgs): Promise<ModelSummary> {
     this.#turn.assertFree();
-    await this.#openGpu();
+    await this.#gpu.open();
     // The GPU is wanted only once the files are there: what was loaded can be used while they come.
     return this.#models.open(args, (opened) => this.#turn.take('load', () => this.#toGpu(opened, args)));
   }
@@ -241,7 +243,7 @@ export class Studio {
       this.#host.emit({ event: 'modelProgress', progress });
     };
     // Two models seldom fit beside one another: the new one gets the old one's room.
-    const open = await loadModel(this.#gpu!, files, report, { quantize, makeRoom: () => this.#unload() });
+    const open = await loadModel(this.#gpu.gpu!, files, report, { quantize, makeRoom: () => this.#unload() });
     const kind = source.kind;
     const summary = summarize(open, tokenizer, { id, title, format, kind, fromStorage, chatml, quantize });
     const load = onDisk ? null : { source, chatml, quantize };

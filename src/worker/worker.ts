@@ -1,5 +1,6 @@
 /** The engine thread of the page: requests in, answers and events out (protocol.ts). */
 import { IndexedDbModelStore } from '../storage/indexed-db';
+import { StorageNotes } from '../storage/notes';
 import { openStores } from '../storage/open';
 import { studioError } from './errors';
 import type { FromWorker, Request } from './protocol';
@@ -9,6 +10,9 @@ const send = (message: FromWorker, transfer: Transferable[] = []) => self.postMe
 
 const studio = new Studio({
   gpu: navigator.gpu,
+  notes: new StorageNotes(),
+  // The build names this file by its contents and those of all that it imports.
+  version: import.meta.url.split('/').at(-1)!,
   store: openStores(),
   runStore: new IndexedDbModelStore('orpo-studio-runs'),
   locks: navigator.locks,

@@ -28,7 +28,7 @@ export const testGpu = (profile: KernelProfile = profileFor(device, true)): Gpu 
   info: {} as GPUAdapterInfo,
   isSoftware: true,
   profile,
-  support: { tiers: ['f32'], matrix: null },
+  support: { tiers: ['f32'], matrix: null, missing: {} },
   faults: [],
   lost: new Promise(() => {}),
 });

@@ -5,6 +5,7 @@ import 'fake-indexeddb/auto';
 import { dawn } from '../../src/cli/dawn';
 import { BackendStores } from '../../src/storage/backends';
 import { IndexedDbModelStore } from '../../src/storage/indexed-db';
+import { StorageNotes } from '../../src/storage/notes';
 import type { ModelStore } from '../../src/storage/store';
 import { DEFAULT_HPARAMS, type HParams } from '../../src/train/hparams';
 import type { Settings, WorkerEvent } from '../../src/worker/protocol';
@@ -93,6 +94,8 @@ export async function openStudio(place: Place, options: StudioOptions = {}): Pro
   const { store: runStore, cut } = cuttable(place.runs);
   const studio = new Studio({
     gpu: watched,
+    notes: new StorageNotes(),
+    version: 'test',
     store: new BackendStores({ indexeddb: { store: place.models, unavailable: async () => null } }),
     runStore,
     emit: (event) => {

@@ -1,6 +1,7 @@
 import { formatBytes } from '../lib/format';
 import { openDevice, useDevice } from '../store/device';
 import { DeviceHelp } from './DeviceHelp';
+import { TierCard } from './TierCard';
 import { deviceName } from './TopBar';
 import { Badge, Button, Facts } from './ui';
 
@@ -22,13 +23,13 @@ export function DeviceCard() {
               ['Adapter', deviceName(info)],
               ['Vendor', info.vendor || 'not told'],
               ['Architecture', info.architecture || 'not told'],
-              ['Tier', info.tier],
               ['Largest buffer', formatBytes(info.maxBufferSize)],
               ['Largest binding', formatBytes(info.maxStorageBufferBindingSize)],
             ]}
           />
         </div>
       )}
+      {state === 'ready' && info && <TierCard info={info} />}
       {state === 'ready' && info?.isSoftware && (
         <div className="card compact warn-card">
           <h3>This is not a real GPU</h3>

@@ -10,7 +10,7 @@ import { answerGrew, watchChat } from './chat';
 import { chooseTab, lookAtRepository } from './chooser';
 import { engine } from './client';
 import { loadBuiltin, useData, watchSplit } from './data';
-import { deviceLost, openDevice, useDevice } from './device';
+import { deviceChanged, deviceLost, openDevice, useDevice } from './device';
 import { evaluationProgressed, forgetEvaluation, taskEvaluated } from './evaluation';
 import { exportProgressed, forgetExports } from './exports';
 import { useInspect, watchData } from './inspect';
@@ -105,6 +105,9 @@ function listen(): void {
         break;
       case 'wandb':
         wandbTold(event.status);
+        break;
+      case 'device':
+        deviceChanged(event.info);
         break;
       case 'deviceLost':
         deviceLost(event.error);

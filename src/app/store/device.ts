@@ -1,9 +1,9 @@
 /** The GPU, or why there is none. */
 import { create } from 'zustand';
-import type { DeviceInfo } from '../../worker/protocol';
+import type { DeviceInfo, Tier, TierChoice } from '../../worker/protocol';
 import { EngineError } from '../engine';
 import { HUB_URL } from '../lib/site';
-import { reportError } from './alerts';
+import { announce, notice, reportError } from './alerts';
 import { engine } from './client';
 
 interface DeviceState {
@@ -33,3 +33,35 @@ export async function openDevice(): Promise<boolean> {
 export function deviceLost(error: { code: string; message: string }): void {
   useDevice.setState({ state: 'lost', error });
 }
+
+export const TIER_NAMES: Record<Tier, string> = { f32: 'f32', f16: 'f16', 'subgroup-matrix': 'f16 on matrix units' };
+
+/** The engine looks at the GPU, or uses it in another way. What it found wrong since is said aloud. */
+export function deviceChanged(info: DeviceInfo): void {
+  const known = useDevice.getState().info?.checks ?? [];
+  useDevice.setState({ info });
+  const before = new Set(known.filter(({ passed }) => !passed).map(({ tier }) => tier));
+  for (const { tier, passed } of info.checks) {
+    if (passed || before.has(tier)) continue;
+    notice(
+      `tier-${tier}`,
+      `${TIER_NAMES[tier]} gave other numbers than f32 on this GPU, so ${TIER_NAMES[info.tier]} is used. The device card says by how much.`,
+    );
+  }
+}
+
+async function ask(request: Promise<DeviceInfo>): Promise<void> {
+  try {
+    const info = await request;
+    deviceChanged(info);
+    announce(`The GPU computes in ${TIER_NAMES[info.tier]}.`);
+  } catch (cause) {
+    reportError(cause);
+  }
+}
+
+/** Computes in another tier from now on. */
+export const setTier = (tier: TierChoice): Promise<void> => ask(engine.request('setTier', { tier }));
+
+/** Looks at the tier that is wanted once more. */
+export const checkTierAgain = (): Promise<void> => ask(engine.request('checkTier', {}));

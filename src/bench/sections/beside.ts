@@ -2,11 +2,13 @@
  * Whole steps of the 1B shape on rows of full length with nothing in common, in turn with the reference on the same GPU:
  * tokens per second as trainers with padding count them, medians of rounds, and their ratio.
  */
+
+import { randomModel } from '../../model/random-weights';
 import { median } from '../harness';
 import type { ReferenceAnswer, Section } from '../section';
 import { SteadyRun } from '../steady';
 import { randomPairs } from '../step';
-import { configFields, LLAMA_1B, randomModel, SLIVER } from '../synthetic';
+import { configFields, LLAMA_1B, SLIVER } from '../synthetic';
 
 const GIB = 2 ** 30;
 

@@ -12,9 +12,10 @@ import type { ModelFiles } from '../../formats/bytes';
 import type { ScoredSequence } from '../../inference/packing';
 import { InferenceSession } from '../../inference/session';
 import { loadModel } from '../../model/load';
+import { randomModel } from '../../model/random-weights';
 import type { LoadedModel } from '../../model/session';
 import type { Section } from '../section';
-import { LLAMA_1B, randomModel } from '../synthetic';
+import { LLAMA_1B } from '../synthetic';
 
 const SETS = ['arc_easy', 'openbook_qa'];
 

@@ -2,9 +2,10 @@
 import { generate, planGeneration } from '../../generate/generate';
 import { InferenceSession } from '../../inference/session';
 import { loadModel } from '../../model/load';
+import { randomModel } from '../../model/random-weights';
 import type { LoadedModel } from '../../model/session';
 import type { Section } from '../section';
-import { LLAMA_1B, randomModel } from '../synthetic';
+import { LLAMA_1B } from '../synthetic';
 
 const PROMPT = 128;
 

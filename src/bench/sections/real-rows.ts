@@ -3,11 +3,12 @@
  * savings is worth: no padding, no head for positions without a loss, a prompt computed once for both answers.
  */
 import type { TokenizedPair } from '../../data/types';
+import { randomModel } from '../../model/random-weights';
 import { median } from '../harness';
 import { folded, paddedTokens, sharegptPairs, withAllRows, withPadding, withPromptTwice } from '../rows';
 import type { Section } from '../section';
 import { SteadyRun } from '../steady';
-import { configFields, LLAMA_1B, randomModel, SLIVER } from '../synthetic';
+import { configFields, LLAMA_1B, SLIVER } from '../synthetic';
 
 const BATCH = 2;
 

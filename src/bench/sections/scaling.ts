@@ -1,9 +1,11 @@
 /** Cost against size: step time over tokens and over layers, with the straight line through it, and over many steps. */
+
+import { randomModel } from '../../model/random-weights';
 import { median } from '../harness';
 import type { Section } from '../section';
 import { SteadyRun } from '../steady';
 import { randomPairs } from '../step';
-import { LLAMA_1B, randomModel, SLIVER } from '../synthetic';
+import { LLAMA_1B, SLIVER } from '../synthetic';
 
 /** Least squares: y = fixed + slope x, by relative error, and the largest of those errors. */
 export function straightLine(

@@ -1,7 +1,9 @@
 /** Whole ORPO steps of a random Llama-3.2-1B-shaped model with NF4 weights. */
+
+import { randomModel } from '../../model/random-weights';
 import type { Section } from '../section';
 import { stepTime } from '../step';
-import { LLAMA_1B, randomModel } from '../synthetic';
+import { LLAMA_1B } from '../synthetic';
 
 export const step: Section = async ({ gpu, quick, print, report }) => {
   const model = await randomModel(gpu, LLAMA_1B, 'NF4', 'BF16');

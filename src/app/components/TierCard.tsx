@@ -1,0 +1,91 @@
+/** What the GPU computes in: which tier, why not a faster one, and how it was found to compare with f32. */
+import type { DeviceInfo, Tier, TierCheck, TierChoice } from '../../worker/protocol';
+import { checkTierAgain, setTier, TIER_NAMES } from '../store/device';
+import { busyState, useRun } from '../store/run';
+import { Segments } from './Segments';
+import { Badge, Button, Progress } from './ui';
+
+const ABOUT: Record<Tier, string> = {
+  f32: 'All arithmetic has 32 bits.',
+  f16: 'Large products multiply numbers of 16 bits and add up in 32.',
+  'subgroup-matrix': 'Large products multiply numbers of 16 bits on the GPU’s matrix units and add up in 32.',
+};
+
+const OPTIONS: [TierChoice, string][] = [
+  ['auto', 'Auto'],
+  ['f32', 'f32'],
+  ['f16', 'f16'],
+  ['subgroup-matrix', 'Matrix'],
+];
+
+const percent = (share: number): string => `${(100 * share).toPrecision(2)} %`;
+
+function Finding({ tier, passed, loss, gradients, problem }: TierCheck) {
+  if (!passed) {
+    return (
+      <p className="warn-text">
+        {TIER_NAMES[tier]} is not used on this GPU: {problem}.
+      </p>
+    );
+  }
+  return (
+    <p className="fine">
+      Checked on this GPU: in {TIER_NAMES[tier]} a small step’s loss differs by {percent(loss ?? 0)} from f32’s, its
+      gradients by {percent(gradients ?? 0)}.
+    </p>
+  );
+}
+
+export function TierCard({ info }: { info: DeviceInfo }) {
+  const running = useRun((state) => busyState(state.progress));
+  const { tier, tiers, choice, checks, activity, problem } = info;
+  const missing = new Map(tiers.map((entry) => [entry.tier, entry.missing]));
+  const lacking = tiers.filter((entry) => entry.missing !== null);
+  const told = checks.filter((check) => !check.passed || check.tier === tier);
+  return (
+    <section className="card compact" aria-labelledby="tier-title">
+      <div className="spread">
+        <h3 id="tier-title">Arithmetic</h3>
+        <Badge>{TIER_NAMES[tier]}</Badge>
+      </div>
+      <Segments
+        legend="What the GPU computes in"
+        className="tiers"
+        options={OPTIONS}
+        value={choice}
+        onChange={(next) => void setTier(next)}
+        disabled={running || activity !== null}
+        closed={(option) => {
+          const needs = option === 'auto' ? null : missing.get(option);
+          return needs ? `Needs ${needs}` : undefined;
+        }}
+      />
+      <p>{ABOUT[tier]}</p>
+      {activity && (
+        <>
+          <Progress value={null} label={activity} />
+          <p className="fine" aria-live="polite">
+            {activity} …
+          </p>
+        </>
+      )}
+      {told.map((check) => (
+        <Finding key={check.tier} {...check} />
+      ))}
+      {problem && <p className="warn-text">{problem}</p>}
+      {!info.isSoftware &&
+        lacking.map((entry) => (
+          <p className="fine" key={entry.tier}>
+            {TIER_NAMES[entry.tier]} needs {entry.missing}.
+          </p>
+        ))}
+      {lacking.length < tiers.length - 1 && (
+        <div>
+          <Button disabled={running || activity !== null} onClick={() => void checkTierAgain()}>
+            Check again
+          </Button>
+        </div>
+      )}
+    </section>
+  );
+}
