@@ -20,6 +20,12 @@ export interface Kernel {
   readonly params: readonly ParamField[];
 }
 
+/** What tells kernels apart. */
+export const kernelKey = (spec: KernelSpec): string =>
+  `${spec.name}|${spec.flags?.join(' ') ?? ''}|${JSON.stringify(spec.constants ?? {})}`;
+
+type Described = Omit<Kernel, 'id' | 'pipeline'> & { descriptor: GPUComputePipelineDescriptor };
+
 export class KernelCache {
   readonly device: GPUDevice;
   readonly #kernels = new Map<string, Kernel>();
@@ -34,16 +40,42 @@ export class KernelCache {
 
   /** The kernel for a spec, compiled at its first use. */
   get(spec: KernelSpec): Kernel {
-    const key = `${spec.name}|${spec.flags?.join(' ') ?? ''}|${JSON.stringify(spec.constants ?? {})}`;
-    let kernel = this.#kernels.get(key);
-    if (!kernel) {
-      kernel = this.#compile(spec);
-      this.#kernels.set(key, kernel);
-    }
+    const key = kernelKey(spec);
+    const kernel = this.#kernels.get(key);
+    if (kernel) return kernel;
+    const { descriptor, ...rest } = this.#describe(spec);
+    return this.#keep(key, { ...rest, pipeline: this.device.createComputePipeline(descriptor) });
+  }
+
+  /**
+   * Compiles what is not yet here, all at once, so that the driver can use every core that it has.
+   * @throws GpuError `shader` for a kernel that the device refuses
+   */
+  async prepare(specs: readonly KernelSpec[], onProgress?: (done: number, total: number) => void): Promise<void> {
+    const wanted = new Map(specs.map((spec) => [kernelKey(spec), spec]));
+    for (const key of this.#kernels.keys()) wanted.delete(key);
+    let done = 0;
+    if (wanted.size > 0) onProgress?.(0, wanted.size);
+    await Promise.all(
+      [...wanted].map(async ([key, spec]) => {
+        const { descriptor, ...rest } = this.#describe(spec);
+        const pipeline = await this.device.createComputePipelineAsync(descriptor).catch((cause) => {
+          const text = `The GPU refused part of the work: ${(cause as Error).message.slice(0, 300)}`;
+          throw new GpuError('shader', text, { cause });
+        });
+        if (!this.#kernels.has(key)) this.#keep(key, { ...rest, pipeline });
+        onProgress?.(++done, wanted.size);
+      }),
+    );
+  }
+
+  #keep(key: string, parts: Omit<Kernel, 'id'>): Kernel {
+    const kernel = { id: this.#kernels.size, ...parts };
+    this.#kernels.set(key, kernel);
     return kernel;
   }
 
-  #compile(spec: KernelSpec): Kernel {
+  #describe(spec: KernelSpec): Described {
     const code = preprocess(spec.source, new Set(spec.flags), spec.constants ?? {});
     const bindings = parseBindings(code);
     const storageLimit = this.device.limits.maxStorageBuffersPerShaderStage;
@@ -62,11 +94,11 @@ export class KernelCache {
       })),
     });
     const module = this.device.createShaderModule({ label: spec.name, code });
-    const pipeline = this.device.createComputePipeline({
+    const descriptor = {
       label: spec.name,
       layout: this.device.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module, entryPoint: 'main' },
-    });
-    return { id: this.#kernels.size, name: spec.name, pipeline, layout, bindings, params: parseParams(code) };
+    };
+    return { name: spec.name, descriptor, layout, bindings, params: parseParams(code) };
   }
 }

@@ -8,6 +8,7 @@ import type { DropoutPass } from '../model/projection';
 import type { PairLoss, Session } from '../model/session';
 import { PAIR_RESULT } from '../ops/orpo_loss';
 import { TrainingError } from './errors';
+import { kernelsOf } from './kernel-list';
 import { meanMetrics, microBatchMetrics, type PairMetrics } from './metrics';
 import { optimizerStep } from './optimizer';
 import { evalBatches, type PassPair, type ShapedPair, splitPasses } from './passes';
@@ -63,6 +64,7 @@ export class Trainer {
   readonly sampleLog: SampleRecord[] = [];
   /** Optimizer steps done. */
   step = 0;
+  #compiled = false;
 
   constructor(session: Session, plan: TrainingPlan, events: TrainerEvents = {}) {
     this.session = session;
@@ -87,6 +89,7 @@ export class Trainer {
     const last = Math.min(steps.length, options.maxSteps ?? steps.length);
     const pending: PendingStep[] = [];
     const begin = this.step;
+    if (begin < last && !options.signal?.aborted) await this.#compile();
     this.session.model.cmd.clear({ buffer: this.session.memory.get('norm.result') });
     try {
       await this.#steps(last, pending, options);
@@ -101,6 +104,16 @@ export class Trainer {
       throw error;
     }
     return this.step >= steps.length;
+  }
+
+  /** Compiles what the run needs, so that its first step does not wait for one kernel after the other. */
+  async #compile(): Promise<void> {
+    if (this.#compiled) return;
+    const { model } = this.session;
+    await model.cmd.kernels.prepare(await kernelsOf(model, this.plan), (done, total) =>
+      this.events.onActivity?.(done < total ? `compiling kernels ${done} of ${total}` : 'training'),
+    );
+    this.#compiled = true;
   }
 
   async #steps(last: number, pending: PendingStep[], options: RunOptions): Promise<void> {

@@ -205,7 +205,7 @@ export class Run {
         continue;
       }
       const single = this.#wish === 'step';
-      this.#tell('running', trainer.step === 0 ? 'compiling kernels and making the first step' : 'training');
+      this.#tell('running', trainer.step === 0 ? 'compiling kernels' : 'training');
       this.#pace = new Pace();
       this.#since = performance.now();
       this.#abort = new AbortController();
