@@ -5,7 +5,7 @@
  * weight format and both directions), `step` (whole ORPO steps of a random Llama-3.2-1B-shaped model with NF4 weights),
  * `tokenise` (rows to token ids), `eval` (multiple choice in shared packs and one by one), `generate` (tokens a second),
  * `load` (the model of --model from disk to the GPU, with --quantize as NF4, and its first steps), and only when they are named
- * `race` (tile shapes of products against each other), `beside` (steps in turn with the reference of --beside on the same GPU),
+ * `fit` (what the page finds out about a GPU at its first visit), `race` (tile shapes of products against each other), `beside` (steps in turn with the reference of --beside on the same GPU),
  * `real-rows` (pairs per second on real rows, or those of --rows, in turn with the reference, and what each saving is worth) and
  * `scaling` (time over tokens, layers and many steps). Prints tables, and writes JSON with --out, section by section; a section
  * that would begin after --seconds is left out.
@@ -19,6 +19,7 @@ import type { BenchRun, Section } from '../bench/section';
 import { beside } from '../bench/sections/beside';
 import { ceiling } from '../bench/sections/ceiling';
 import { evaluation } from '../bench/sections/eval';
+import { fit } from '../bench/sections/fit';
 import { generation } from '../bench/sections/generate';
 import { load } from '../bench/sections/load';
 import { products } from '../bench/sections/products';
@@ -39,6 +40,7 @@ const SECTIONS: Record<string, Section> = {
   products,
   step,
   tokenise,
+  fit,
   race,
   load,
   eval: evaluation,
@@ -47,7 +49,7 @@ const SECTIONS: Record<string, Section> = {
   'real-rows': realRows,
   scaling,
 };
-const ONLY_WHEN_NAMED = ['race', 'beside', 'real-rows', 'scaling'];
+const ONLY_WHEN_NAMED = ['fit', 'race', 'beside', 'real-rows', 'scaling'];
 
 const { values } = parseArgs({
   options: {

@@ -1,6 +1,6 @@
 /** Opening the GPU: which adapter it is, what it can do, and which tier of kernels to use on it. */
 import { GpuError } from './errors';
-import { type KernelProfile, profileFor } from './profile';
+import { type KernelProfile, profileFor, type TileChoice } from './profile';
 import { TIER_FEATURES, TIERS, type Tier, type TierSupport, tierSupport } from './tiers';
 
 export interface Gpu {
@@ -11,6 +11,8 @@ export interface Gpu {
   readonly profile: KernelProfile;
   /** The tiers that this device has. */
   readonly support: TierSupport;
+  /** Tiles that were measured to be best on it; none when absent. */
+  readonly tiles?: TileChoice;
   /** What the device refused outside any error scope, e.g. a kernel that this driver cannot compile. Empty when all is well. */
   readonly faults: readonly string[];
   /** Resolves with a sentence when the device goes away, whatever the reason. */
@@ -97,8 +99,11 @@ export function chooseTier({ tiers }: TierSupport, wanted: Tier | 'auto'): Tier 
   return tiers.filter((tier) => TIERS.indexOf(tier) <= most).at(-1)!;
 }
 
-/** The same device computing in another tier. */
-export function withTier(gpu: Gpu, tier: Tier | 'auto'): Gpu {
-  const profile = profileFor(gpu.device, gpu.isSoftware, chooseTier(gpu.support, tier), gpu.support.matrix);
-  return { ...gpu, profile };
+/** The same device computing in another tier, or with other tiles. */
+export function withTier(gpu: Gpu, tier: Tier | 'auto', tiles: TileChoice | undefined = gpu.tiles): Gpu {
+  const { device, isSoftware, support } = gpu;
+  const chosen = chooseTier(support, tier);
+  // They were measured with operands of 32 bits; those of 16 take other room and other time.
+  const profile = profileFor(device, isSoftware, chosen, support.matrix, chosen === 'f16' ? {} : tiles);
+  return { ...gpu, profile, tiles };
 }

@@ -20,6 +20,9 @@ export interface MatmulTile {
 /** Products whose best tiles differ. */
 export type ProductKind = `${'forward' | 'backward'} ${'float' | 'NF4'}`;
 
+/** Tiles that were found to be fastest on a device. */
+export type TileChoice = Partial<Record<ProductKind, MatmulTile>>;
+
 export interface KernelProfile {
   readonly tier: Tier;
   /** Present in tier 'subgroup-matrix' only. */
@@ -43,12 +46,42 @@ export interface KernelProfile {
   readonly rowThreads: number;
 }
 
-/** @param matrix needed for tier 'subgroup-matrix' */
+const DEEP: MatmulTile = { bm: 128, bn: 128, bk: 32, tm: 8, tn: 8, unroll: 16 };
+const SQUARE: MatmulTile = { bm: 128, bn: 128, bk: 16, tm: 8, tn: 8, unroll: 16 };
+const HIGH: MatmulTile = { bm: 256, bn: 128, bk: 8, tm: 16, tn: 8 };
+const MODEST: MatmulTile = { bm: 64, bn: 64, bk: 16, tm: 8, tn: 8, unroll: 16 };
+const OBLONG: MatmulTile = { bm: 128, bn: 64, bk: 16, tm: 8, tn: 4 };
+const FINE: MatmulTile = { bm: 64, bn: 64, bk: 16, tm: 4, tn: 4, unroll: 16 };
+
+/** Whether a workgroup of this device has the threads and the memory for a tile. */
+function holds({ limits }: GPUDevice, { bm, bn, bk, tm, tn, stages = 1 }: MatmulTile): boolean {
+  const bytes = 16 * bk * (bm / 4 + 1 + bn / 4 + 1) * stages;
+  const threads = (bm / tm) * (bn / tn);
+  return threads <= limits.maxComputeInvocationsPerWorkgroup && bytes <= limits.maxComputeWorkgroupStorageSize;
+}
+
+const sameTile = (a: MatmulTile, b: MatmulTile): boolean => JSON.stringify(a) === JSON.stringify(b);
+
+/** What may be best for a kind of product on a device, at most four: first what is taken where nothing was measured. */
+export function tileCandidates(device: GPUDevice, kind: ProductKind): MatmulTile[] {
+  const { large, tuned } = profileFor(device, false);
+  const taken = tuned?.[kind] ?? large;
+  const others = [DEEP, SQUARE, HIGH, MODEST, OBLONG, FINE].filter(
+    (tile) => holds(device, tile) && !sameTile(tile, taken),
+  );
+  return [taken, ...others.slice(0, 3)];
+}
+
+/**
+ * @param matrix needed for tier 'subgroup-matrix'
+ * @param tiles what was measured to be best on this device
+ */
 export function profileFor(
   device: GPUDevice,
   isSoftware: boolean,
   tier: Tier = 'f32',
   matrix: MatrixUnits | null = null,
+  tiles: TileChoice = {},
 ): KernelProfile {
   if (isSoftware) {
     // A workgroup of one subgroup needs no real barrier on the CPU.
@@ -58,23 +91,15 @@ export function profileFor(
   const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize } = device.limits;
   // 128 x 128 x 16 tiles need 21 KB of workgroup memory: more than the 16 KiB that WebGPU guarantees.
   const roomy = maxComputeInvocationsPerWorkgroup >= 256 && maxComputeWorkgroupStorageSize >= 24576;
-  const deep: MatmulTile = { bm: 128, bn: 128, bk: 32, tm: 8, tn: 8, unroll: 16 };
   const deeper = roomy && maxComputeWorkgroupStorageSize >= 40960;
   return {
     tier,
     ...(tier === 'subgroup-matrix' && matrix && { matrix }),
     direct: false,
-    large: roomy
-      ? { bm: 128, bn: 128, bk: 16, tm: 8, tn: 8, unroll: 16 }
-      : { bm: 64, bn: 64, bk: 16, tm: 8, tn: 8, unroll: 16 },
+    large: roomy ? SQUARE : MODEST,
     tuned: deeper
-      ? {
-          'forward float': deep,
-          'forward NF4': deep,
-          'backward float': { bm: 256, bn: 128, bk: 8, tm: 16, tn: 8 },
-          'backward NF4': deep,
-        }
-      : undefined,
+      ? { 'forward float': DEEP, 'forward NF4': DEEP, 'backward float': HIGH, 'backward NF4': DEEP, ...tiles }
+      : tiles,
     small: { bm: 32, bn: 32, bk: 16, tm: 4, tn: 4 },
     tall: { bm: 64, bn: 16, bk: 32, tm: 4, tn: 4 },
     wide: { bm: 16, bn: 64, bk: 32, tm: 4, tn: 4 },

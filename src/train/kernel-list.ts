@@ -3,46 +3,19 @@
  * work sent to the GPU, so all of them can be compiled at once before the step itself.
  */
 import { packPairs } from '../data/packing';
-import { Commands } from '../gpu/commands';
-import { type KernelSpec, kernelKey } from '../gpu/kernels';
+import type { KernelSpec } from '../gpu/kernels';
+import { Listing } from '../gpu/listing';
 import { dropoutShare } from '../model/plan';
 import { type LoadedModel, Session } from '../model/session';
 import { optimizerStep } from './optimizer';
 import { evalBatches, type PassPair, type ShapedPair, splitPasses } from './passes';
 import type { TrainingPlan } from './run-plan';
 
-/** Notes what it is asked to dispatch, and does nothing. */
-class Listing extends Commands {
-  readonly specs = new Map<string, KernelSpec>();
-
-  override dispatch(spec: KernelSpec): void {
-    this.specs.set(kernelKey(spec), spec);
-  }
-  override copy(): void {}
-  override clear(): void {}
-  override upload(): void {}
-  override flush(): void {}
-  override async breathe(): Promise<void> {}
-}
-
-/** As much of a device as planning a session takes: buffers have sizes and no memory. */
-function standIn({ limits, features }: GPUDevice): GPUDevice {
-  const device = {
-    limits,
-    features,
-    queue: { writeBuffer() {} },
-    createBuffer: ({ label, size, usage }: GPUBufferDescriptor) => ({ label, size, usage, destroy() {} }),
-    pushErrorScope() {},
-    popErrorScope: async () => null,
-  };
-  return device as unknown as GPUDevice;
-}
-
 /** What the first step and the first pass of an evaluation use. Later packs of odd sizes may need a few more. */
 export async function kernelsOf(model: LoadedModel, plan: TrainingPlan): Promise<KernelSpec[]> {
   const { hparams, steps, train, evaluation, budget } = plan;
-  const device = standIn(model.gpu.device);
-  const cmd = new Listing(device);
+  const cmd = new Listing(model.gpu.device);
+  const { device } = cmd;
   const session = await Session.create(
     { ...model, gpu: { ...model.gpu, device }, cmd },
     plan.lora,

@@ -1,4 +1,5 @@
 /** What is remembered of each adapter with its driver: the tier that is wanted on it, and what was found out there. */
+import type { TileChoice } from '../gpu/profile';
 import type { StorageNotes } from '../storage/notes';
 import type { TierCheck } from '../train/tier-check';
 import type { TierChoice } from './protocol-device';
@@ -6,9 +7,11 @@ import type { TierChoice } from './protocol-device';
 /** What was found out with one version of the app. */
 export interface AdapterFindings {
   checks: TierCheck[];
+  /** The fastest tiles, and how long that took to find out; null while it was not. */
+  race: { tiles: TileChoice; milliseconds: number } | null;
 }
 
-const NOTHING: AdapterFindings = { checks: [] };
+const NOTHING: AdapterFindings = { checks: [], race: null };
 
 /** All that a browser tells of an adapter. On many systems the description names the driver with its version. */
 const keyOf = ({ vendor, architecture, device, description }: GPUAdapterInfo): string =>

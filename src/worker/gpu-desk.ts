@@ -1,6 +1,7 @@
 /** The GPU of the engine thread: opened once, in the tier that is wanted where that tier proves right on it. */
 import { chooseTier, type Gpu, openGpu, withTier } from '../gpu/device';
 import { TIERS } from '../gpu/tiers';
+import { raceTiles, type TileRace } from '../model/tile-race';
 import type { StorageNotes } from '../storage/notes';
 import { checkTier, type TierCheck } from '../train/tier-check';
 import { AdapterNotes } from './adapter-notes';
@@ -23,7 +24,14 @@ export interface GpuDeskHost {
 export interface GpuMeans {
   open: (api: GPU | undefined) => Promise<Gpu>;
   check: (gpu: Gpu) => Promise<TierCheck>;
+  race: (gpu: Gpu, onProgress: (done: number, total: number) => void) => Promise<TileRace>;
 }
+
+const MEANS: GpuMeans = {
+  open: openGpu,
+  check: checkTier,
+  race: (gpu, onProgress) => raceTiles(gpu, { onProgress }),
+};
 
 type Handlers = {
   [K in 'setTier' | 'checkTier']: (args: DeviceRequests[K]['args']) => Promise<DeviceRequests[K]['result']>;
@@ -34,6 +42,8 @@ interface Opened {
   notes: AdapterNotes;
   activity: string | null;
   problem: string | null;
+  /** The race could not be run; it is not tried again before the next visit. */
+  raceFailed?: boolean;
 }
 
 export class GpuDesk {
@@ -42,7 +52,7 @@ export class GpuDesk {
   #opening: Promise<Opened> | null = null;
   #opened: Opened | null = null;
 
-  constructor(host: GpuDeskHost, means: GpuMeans = { open: openGpu, check: checkTier }) {
+  constructor(host: GpuDeskHost, means: GpuMeans = MEANS) {
     this.#host = host;
     this.#means = means;
   }
@@ -64,6 +74,7 @@ export class GpuDesk {
       const opened = await this.#open();
       return this.#host.turn.prepare(async () => {
         opened.notes.forget();
+        opened.raceFailed = false;
         return this.#settle(opened);
       });
     },
@@ -96,16 +107,20 @@ export class GpuDesk {
       this.#opening = null;
       this.#host.onLost(message);
     });
-    if (this.#wanted(opened) === null) this.#use(opened);
+    if (!this.#unmeasured(opened) && this.#unchecked(opened) === null) this.#use(opened);
     else void this.#host.turn.prepare(() => this.#settle(opened)).catch(() => undefined);
     return opened;
   }
 
-  /** The next thing to find out before the tier is settled; null when nothing is left. */
-  #wanted({ gpu, notes, problem }: Opened): Gpu | null {
+  #unmeasured({ gpu, notes, raceFailed }: Opened): boolean {
+    return !gpu.isSoftware && !notes.findings.race && !raceFailed;
+  }
+
+  /** The device in the next tier to be checked before one is settled on; null when nothing is left. */
+  #unchecked({ gpu, notes, problem }: Opened): Gpu | null {
     const tier = this.#best(gpu, notes);
     const known = tier === 'f32' || problem !== null || notes.findings.checks.some((check) => check.tier === tier);
-    return known ? null : withTier(gpu, tier);
+    return known ? null : withTier(gpu, tier, notes.findings.race?.tiles);
   }
 
   /** The fastest tier that is wanted, can be had, and was not found wrong. */
@@ -117,7 +132,7 @@ export class GpuDesk {
 
   #use(opened: Opened): DeviceInfo {
     const tier = opened.problem === null ? this.#best(opened.gpu, opened.notes) : 'f32';
-    opened.gpu = withTier(opened.gpu, tier);
+    opened.gpu = withTier(opened.gpu, tier, opened.notes.findings.race?.tiles);
     // A device that was lost meanwhile is nobody's any more.
     if (this.#opened === opened) this.#host.onChange(opened.gpu);
     return describe(opened);
@@ -127,7 +142,8 @@ export class GpuDesk {
   async #settle(opened: Opened): Promise<DeviceInfo> {
     const { notes } = opened;
     opened.problem = null;
-    for (let next = this.#wanted(opened); next; next = this.#wanted(opened)) {
+    if (this.#unmeasured(opened)) await this.#measure(opened);
+    for (let next = this.#unchecked(opened); next; next = this.#unchecked(opened)) {
       const { tier } = next.profile;
       this.#tell(opened, `Checking ${tier} against f32`);
       try {
@@ -143,6 +159,19 @@ export class GpuDesk {
     const info = this.#use(opened);
     this.#host.onInfo(info);
     return info;
+  }
+
+  async #measure(opened: Opened): Promise<void> {
+    const { gpu, notes } = opened;
+    const tell = (done: number, total: number) => this.#tell(opened, `Measuring this GPU, ${done} of ${total}`);
+    this.#tell(opened, 'Measuring this GPU');
+    try {
+      const { tiles, milliseconds } = await this.#means.race(withTier(gpu, 'f32', {}), tell);
+      notes.findings = { ...notes.findings, race: { tiles, milliseconds } };
+    } catch {
+      // Without room for it, say: the usual tiles are good ones.
+      opened.raceFailed = true;
+    }
   }
 
   #tell(opened: Opened, activity: string): void {
@@ -165,6 +194,7 @@ function describe({ gpu, notes, activity, problem }: Opened): DeviceInfo {
       missing: support.tiers.includes(tier) ? null : (support.missing[tier] ?? 'what this device lacks'),
     })),
     checks: notes.findings.checks,
+    measuredMs: notes.findings.race?.milliseconds ?? null,
     activity,
     problem,
     maxBufferSize: device.limits.maxBufferSize,

@@ -21,6 +21,8 @@ export interface DeviceInfo {
   tiers: { tier: Tier; missing: string | null }[];
   /** How each tier that was looked at compares with f32 on this adapter. */
   checks: TierCheck[];
+  /** How long it took to measure which kernels are fastest on it; null where that was not done. */
+  measuredMs: number | null;
   /** What readies the GPU now, for people, e.g. "Checking f16 against f32"; null when nothing does. */
   activity: string | null;
   /** Why the tier that is wanted could not be looked at, so that a slower one is in use; null when nothing went wrong. */
@@ -37,7 +39,7 @@ export interface DeviceRequests {
   init: { args: { baseUrl: string; hubUrl?: string }; result: DeviceInfo };
   /** Computes in another tier from now on, and on later visits with this adapter. Rejects with `busy` while the GPU is in use. */
   setTier: { args: { tier: TierChoice }; result: DeviceInfo };
-  /** Looks at the tier that is wanted afresh. Rejects as `setTier`. */
+  /** Measures the GPU and checks the tier that is wanted afresh. Rejects as `setTier`. */
   checkTier: { args: Record<string, never>; result: DeviceInfo };
 }
 

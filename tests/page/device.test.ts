@@ -87,7 +87,15 @@ describe('the device', () => {
       problem: 'a small step differs from the same step in f32 by more than it may: loss 0.4 (allowed 0.005)',
     };
     const tiers = ['f32', 'f16', 'subgroup-matrix'].map((tier) => ({ tier, missing: null }));
-    const info = { isSoftware: false, description: 'A good card', tiers, choice: 'auto', tier: 'f16', checks: [f16] };
+    const info = {
+      isSoftware: false,
+      description: 'A good card',
+      tiers,
+      choice: 'auto',
+      tier: 'f16',
+      checks: [f16],
+      measuredMs: 940,
+    };
     const afterSetTier = { choice: 'subgroup-matrix', tier: 'f16', checks: [f16, matrix] };
     const context = await browser.browser.newContext({ viewport: { width: 1440, height: 900 } });
     const page = await context.newPage();
@@ -99,12 +107,13 @@ describe('the device', () => {
     await arithmetic
       .getByText(/in f16 a small step’s loss differs by 0\.012 % from f32’s, its gradients by 0\.25 %/)
       .waitFor();
+    await arithmetic.getByText('were found in 0.9 s').waitFor();
     await option('Matrix').click();
     await expect.poll(() => option('Matrix').getAttribute('aria-pressed')).toBe('true');
     await arithmetic.getByText(/^f16 on matrix units is not used on this GPU: a small step differs/).waitFor();
     await page.getByText(/^f16 on matrix units gave other numbers than f32 on this GPU, so f16 is used\./).waitFor();
     await shot(page, 'tiers');
-    await arithmetic.getByRole('button', { name: 'Check again' }).click();
+    await arithmetic.getByRole('button', { name: 'Measure and check again' }).click();
     await expect
       .poll(() => page.evaluate(() => window.tierRequests))
       .toEqual([

@@ -5,10 +5,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { dawn } from '../../src/cli/dawn';
 import { type Gpu, openGpu } from '../../src/gpu/device';
 import { GpuError } from '../../src/gpu/errors';
+import type { MatmulTile } from '../../src/gpu/profile';
 import { TIERS, type Tier } from '../../src/gpu/tiers';
+import type { TileRace } from '../../src/model/tile-race';
 import { StorageNotes } from '../../src/storage/notes';
 import type { TierCheck } from '../../src/train/tier-check';
-import { GpuDesk } from '../../src/worker/gpu-desk';
+import { GpuDesk, type GpuMeans } from '../../src/worker/gpu-desk';
 import { GpuTurn } from '../../src/worker/gpu-turn';
 import type { DeviceInfo } from '../../src/worker/protocol';
 
@@ -29,11 +31,21 @@ const wrong = (tier: Tier): TierCheck => ({ tier, passed: false, loss: 0.4, grad
 
 interface Setup {
   check?: (gpu: Gpu) => Promise<TierCheck>;
+  race?: GpuMeans['race'];
   version?: string;
   api?: Gpu;
 }
 
-function desk({ check = async ({ profile }) => right(profile.tier), version = '1', api = gpu }: Setup = {}) {
+const TILE: MatmulTile = { bm: 64, bn: 64, bk: 16, tm: 4, tn: 4 };
+const raced: TileRace = { tiles: { 'forward NF4': TILE }, times: {}, milliseconds: 900 };
+
+function desk(setup: Setup = {}) {
+  const {
+    check = async ({ profile }) => right(profile.tier),
+    race = async () => raced,
+    version = '1',
+    api = gpu,
+  } = setup;
   const turn = new GpuTurn();
   const infos: DeviceInfo[] = [];
   const used: Tier[] = [];
@@ -55,6 +67,7 @@ function desk({ check = async ({ profile }) => right(profile.tier), version = '1
         checked.push(gpu.profile.tier);
         return check(gpu);
       },
+      race,
     },
   );
   return { desk: made, turn, infos, used, checked, lost };
@@ -73,9 +86,11 @@ describe('the tier', () => {
         return right(profile.tier);
       },
     });
-    expect(await d.desk.open()).toMatchObject({ tier: 'f32', activity: 'Checking subgroup-matrix against f32' });
+    expect(await d.desk.open()).toMatchObject({ tier: 'f32', activity: expect.any(String) });
     await d.turn.take('load', async () => order.push('loading'));
     expect(order).toEqual(['checked', 'loading']);
+    const told = ['Measuring this GPU', 'Checking subgroup-matrix against f32', null];
+    expect(d.infos.map(({ activity }) => activity)).toEqual(told);
     expect(d.used).toEqual(['subgroup-matrix']);
     expect(d.desk.gpu?.profile).toMatchObject({ tier: 'subgroup-matrix', matrix: { subgroup: 32 } });
     expect(d.infos.at(-1)).toMatchObject({ tier: 'subgroup-matrix', choice: 'auto', activity: null, problem: null });
@@ -157,6 +172,7 @@ describe('the tier', () => {
         { tier: 'subgroup-matrix', missing: 'what this device lacks' },
       ],
     });
+    await settled(d);
     expect(d.checked).toEqual([]);
     expect(d.used).toEqual(['f32']);
   });
@@ -174,6 +190,47 @@ describe('the tier', () => {
     });
     expect(d.desk.gpu?.profile.tier).toBe('subgroup-matrix');
     expect(await d.desk.handlers.setTier({ tier: 'f32' })).toMatchObject({ tier: 'f32' });
+  });
+});
+
+describe('the tiles', () => {
+  test('that were fastest are used and remembered, measured once, with progress', async () => {
+    let races = 0;
+    const race: GpuMeans['race'] = async ({ profile }, onProgress) => {
+      races++;
+      expect(profile.tier).toBe('f32');
+      onProgress(3, 16);
+      return raced;
+    };
+    const first = desk({ race });
+    await first.desk.open();
+    await settled(first);
+    expect(first.infos.map(({ activity }) => activity)).toContain('Measuring this GPU, 3 of 16');
+    expect(first.infos.at(-1)).toMatchObject({ measuredMs: 900 });
+    expect(first.desk.gpu?.profile.tuned?.['forward NF4']).toEqual(TILE);
+    // In f16 other tiles may be best.
+    await first.desk.handlers.setTier({ tier: 'f16' });
+    expect(first.desk.gpu?.profile.tuned?.['forward NF4']).not.toEqual(TILE);
+    const again = desk({ race });
+    await again.desk.open();
+    await again.desk.handlers.setTier({ tier: 'f32' });
+    expect(again.desk.gpu?.profile.tuned?.['forward NF4']).toEqual(TILE);
+    expect(races).toBe(1);
+    await again.desk.handlers.checkTier({});
+    expect(races).toBe(2);
+  });
+
+  test('stay the usual ones where there is no room to measure, and on a software adapter', async () => {
+    const race = async () => {
+      throw new GpuError('out-of-memory', 'full');
+    };
+    const full = desk({ race });
+    await full.desk.open();
+    await settled(full);
+    expect(full.infos.at(-1)).toMatchObject({ tier: 'subgroup-matrix', measuredMs: null, problem: null });
+    const support = { tiers: ['f32'], matrix: null, missing: {} } as const;
+    const software = desk({ race: async () => expect.unreachable(), api: { ...gpu, isSoftware: true, support } });
+    expect(await software.desk.open()).toMatchObject({ measuredMs: null, activity: null });
   });
 });
 

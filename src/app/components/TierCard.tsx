@@ -20,6 +20,8 @@ const OPTIONS: [TierChoice, string][] = [
 
 const percent = (share: number): string => `${(100 * share).toPrecision(2)} %`;
 
+const formatSeconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
+
 function Finding({ tier, passed, loss, gradients, problem }: TierCheck) {
   if (!passed) {
     return (
@@ -38,7 +40,7 @@ function Finding({ tier, passed, loss, gradients, problem }: TierCheck) {
 
 export function TierCard({ info }: { info: DeviceInfo }) {
   const running = useRun((state) => busyState(state.progress));
-  const { tier, tiers, choice, checks, activity, problem } = info;
+  const { tier, tiers, choice, checks, activity, problem, measuredMs } = info;
   const missing = new Map(tiers.map((entry) => [entry.tier, entry.missing]));
   const lacking = tiers.filter((entry) => entry.missing !== null);
   const told = checks.filter((check) => !check.passed || check.tier === tier);
@@ -79,10 +81,13 @@ export function TierCard({ info }: { info: DeviceInfo }) {
             {TIER_NAMES[entry.tier]} needs {entry.missing}.
           </p>
         ))}
-      {lacking.length < tiers.length - 1 && (
+      {measuredMs !== null && (
+        <p className="fine">The kernels that are fastest on this GPU were found in {formatSeconds(measuredMs)}.</p>
+      )}
+      {!info.isSoftware && (
         <div>
           <Button disabled={running || activity !== null} onClick={() => void checkTierAgain()}>
-            Check again
+            Measure and check again
           </Button>
         </div>
       )}
