@@ -1,5 +1,5 @@
-// Parameters and bindings of both matrix product kernels, but for the weight (lib/weight.wgsl, lib/raw_weight.wgsl).
-// SPLITS: only matmul.wgsl can split K.
+// Parameters and bindings of all matrix product kernels, but for the weight (lib/weight.wgsl, lib/raw_weight.wgsl).
+// SPLITS: the kernel can split K. HALF: x holds f16.
 struct Params {
   M: u32, N: u32, K: u32,
   ldx: u32, x_offset: u32,
@@ -15,7 +15,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
+//#if HALF
+@group(0) @binding(1) var<storage, read> x: array<vec4u>;
+//#else
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
+//#endif
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
 //#if LORA
 @group(0) @binding(5) var<storage, read> u: array<vec4f>;

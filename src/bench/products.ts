@@ -1,5 +1,6 @@
 /** Matrix products: the square one that everybody quotes, the shapes of a model, and the narrow ones of LoRA. */
 import type { KernelProfile, MatmulTile } from '../gpu/profile';
+import { HalfOperands } from '../ops/half';
 import { MatmulOps } from '../ops/matmul';
 import type { Weight, WeightFormat } from '../ops/weight';
 import { type Bench, type Measurement, measure, type Work } from './harness';
@@ -32,14 +33,18 @@ export async function productTimes(
     const { weight, memory } = await randomMatrix(bench.cmd.device, c.rows, c.columns, c.format);
     const x = bench.floats(c.tokens * c.columns);
     const y = bench.floats(c.tokens * c.rows);
-    const works = profiles.map(
-      ([label, profile]): Work => ({
-        group,
-        name: `${c.direction} ${c.format} ${c.tokens} x ${c.columns} -> ${c.rows}${label && ` ${label}`}`,
-        flops: 2 * c.tokens * c.rows * c.columns,
-        record: () => product(bench, profile, c, weight, x, y),
-      }),
-    );
+    const works = profiles.flatMap(([label, profile]): Work[] => {
+      const name = `${c.direction} ${c.format} ${c.tokens} x ${c.columns} -> ${c.rows}${label && ` ${label}`}`;
+      const work = { group, name, flops: 2 * c.tokens * c.rows * c.columns };
+      const half = operands(bench, profile, c);
+      const whole = { ...work, record: () => product(bench, profile, c, weight, x, y, half) };
+      if (!half) return [whole];
+      // Both operands are f16 already: the product alone.
+      return [
+        { ...work, name: `${name} from f16`, record: () => product(bench, profile, c, weight, x, y, half, true) },
+        whole,
+      ];
+    });
     results.push(...(await measure(bench.cmd, works, batchMs)));
     await bench.cmd.finish();
     memory.destroy();
@@ -50,12 +55,35 @@ export async function productTimes(
 
 type Buffer = ReturnType<Bench['floats']>;
 
-function product(bench: Bench, profile: KernelProfile, c: ProductCase, weight: Weight, x: Buffer, y: Buffer): void {
-  const ops = new MatmulOps(bench.cmd, profile);
+/** Room for f16 operands, in tiers that have such. */
+function operands(bench: Bench, profile: KernelProfile, c: ProductCase): HalfOperands | undefined {
+  if (!profile.matrix) return undefined;
+  return new HalfOperands(bench.cmd, profile, {
+    x: bench.buffer(2 * c.tokens * Math.max(c.rows, c.columns)),
+    factors: bench.buffer(4 * c.tokens),
+    w: bench.buffer(2 * c.rows * c.columns),
+  });
+}
+
+/** @param ready rows and weight are in scratch from the last call */
+function product(
+  bench: Bench,
+  profile: KernelProfile,
+  c: ProductCase,
+  weight: Weight,
+  x: Buffer,
+  y: Buffer,
+  half?: HalfOperands,
+  ready = false,
+): void {
+  const ops = new MatmulOps(bench.cmd, profile, undefined, undefined, half);
   const rowsX = { view: x, ld: c.columns };
   const rowsY = { view: y, ld: c.rows };
-  if (c.direction === 'forward') ops.forward(weight, c.tokens, rowsX, rowsY);
-  else ops.backward(weight, c.tokens, rowsY, rowsX);
+  const [from, to] = c.direction === 'forward' ? [rowsX, rowsY] : [rowsY, rowsX];
+  if (!ready) half?.forget();
+  const options = ready && half ? { half: half.last } : {};
+  if (c.direction === 'forward') ops.forward(weight, c.tokens, from, to, options);
+  else ops.backward(weight, c.tokens, from, to, options);
 }
 
 /** Largest difference from the kernel without tiles, over the largest value. */
@@ -65,9 +93,13 @@ export async function productError(bench: Bench, c: ProductCase, profile: Kernel
   const from = bench.floats(c.tokens * inputs);
   const direct = { bm: 16, bn: 16, bk: 16, tm: 4, tn: 4 };
   const values: Float32Array[] = [];
-  for (const p of [profile, { ...profile, direct: true, large: direct, tuned: undefined, small: direct }]) {
+  for (const p of [
+    profile,
+    { ...profile, direct: true, large: direct, tuned: undefined, small: direct, matrix: undefined },
+  ]) {
     const to = bench.floats(c.tokens * outputs);
-    product(bench, p, c, weight, c.direction === 'forward' ? from : to, c.direction === 'forward' ? to : from);
+    const [x, y] = c.direction === 'forward' ? [from, to] : [to, from];
+    product(bench, p, c, weight, x, y, operands(bench, p, c));
     values.push(new Float32Array(await bench.cmd.read(to, c.tokens * outputs * 4)));
   }
   const [actual, expected] = values;

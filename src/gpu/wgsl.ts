@@ -3,8 +3,10 @@
  *
  *   //#include NAME          the text of shaders/lib/NAME.wgsl
  *   //#if FLAG ... //#else ... //#endif    (nestable)
+ *   //#repeat i COUNT ... //#end           the lines COUNT times, with $i as 0, 1, ... (nestable; COUNT a number or a constant)
  *
- * plus constants, which become `const NAME = VALUE;` lines at the top.
+ * plus constants, which become `const NAME = VALUE;` lines at the top, after lines that WGSL wants first (`enable ...;` and
+ * `diagnostic(...);`), wherever they were.
  */
 import attentionGradient from '../../shaders/lib/attention_gradient.wgsl?raw';
 import attentionTile from '../../shaders/lib/attention_tile.wgsl?raw';
@@ -32,11 +34,49 @@ export type Constants = Record<string, number>;
 
 /** Expands includes and conditions. Throws on an unknown include or an unbalanced condition. */
 export function preprocess(source: string, flags: ReadonlySet<string>, constants: Constants): string {
-  const out: string[] = [];
-  for (const [name, value] of Object.entries(constants)) out.push(`const ${name} = ${value}u;`);
-  expand(source, flags, out);
-  return out.join('\n');
+  const lines: string[] = [];
+  expand(source, flags, lines);
+  const isFirst = (line: string) => /^(enable |diagnostic\()/.test(line);
+  const values = Object.entries(constants).map(([name, value]) => `const ${name} = ${value}u;`);
+  const body = repeat(
+    lines.filter((line) => !isFirst(line)),
+    constants,
+  );
+  return [...lines.filter(isFirst), ...values, ...body].join('\n');
 }
+
+/** Unrolls //#repeat. */
+function repeat(lines: readonly string[], constants: Constants): string[] {
+  const out: string[] = [];
+  for (let at = 0; at < lines.length; at++) {
+    const head = REPEAT.exec(lines[at]);
+    if (!head) {
+      out.push(lines[at]);
+      continue;
+    }
+    const [, name, word] = head;
+    const count = /^\d+$/.test(word) ? Number(word) : constants[word];
+    if (count === undefined) throw new Error(`//#repeat ${name} ${word}: no such constant`);
+    const end = endOfRepeat(lines, at);
+    for (let i = 0; i < count; i++) {
+      const body = lines.slice(at + 1, end).map((line) => line.replaceAll(`$${name}`, `${i}`));
+      out.push(...repeat(body, constants));
+    }
+    at = end;
+  }
+  return out;
+}
+
+function endOfRepeat(lines: readonly string[], at: number): number {
+  let depth = 0;
+  for (let i = at; i < lines.length; i++) {
+    if (REPEAT.test(lines[i])) depth++;
+    else if (/^\s*\/\/#end\s*$/.test(lines[i]) && --depth === 0) return i;
+  }
+  throw new Error('//#repeat without //#end');
+}
+
+const REPEAT = /^\s*\/\/#repeat (\w+) (\w+)\s*$/;
 
 function expand(source: string, flags: ReadonlySet<string>, out: string[]): void {
   const active: boolean[] = [true];
@@ -55,6 +95,8 @@ function expand(source: string, flags: ReadonlySet<string>, out: string[]): void
       const text = INCLUDES[word];
       if (text === undefined) throw new Error(`unknown include ${word}`);
       expand(text, flags, out);
+    } else if (verb === 'repeat' || verb === 'end') {
+      if (active.at(-1)) out.push(line);
     } else throw new Error(`unknown directive //#${verb}`);
   }
   if (active.length !== 1) throw new Error('unbalanced //#if');

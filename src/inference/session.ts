@@ -52,10 +52,10 @@ export class InferenceSession {
     const lora = adapter?.layout ?? noLora(config);
     const parts = { cmd, profile: gpu.profile, config, weights, memory };
     this.#layers = new InferenceLayers(parts, lora, capacity);
-    this.#plain = new Projections(cmd, gpu.profile, weights, noLora(config), memory, matvec);
+    this.#plain = new Projections(cmd, gpu.profile, weights, noLora(config), memory, { special: matvec });
     const slabs = adapter && 'slabs' in adapter ? adapter.slabs : memory;
     const buffers = { get: (name: string) => (/^(lora|dora)\./.test(name) ? slabs : memory).get(name) };
-    this.#adapted = adapter && new Projections(cmd, gpu.profile, weights, lora, buffers, matvec);
+    this.#adapted = adapter && new Projections(cmd, gpu.profile, weights, lora, buffers, { special: matvec });
     this.#matmul = new MatmulOps(cmd, gpu.profile, { buffer: memory.get('matmul.partials') }, matvec);
   }
 

@@ -8,6 +8,7 @@ import type { Pack } from '../data/packing';
 import type { Commands, View } from '../gpu/commands';
 import type { Memory } from '../gpu/memory';
 import type { KernelProfile } from '../gpu/profile';
+import type { HalfOperands } from '../ops/half';
 import {
   columnMean,
   entryLogits,
@@ -57,13 +58,14 @@ export class HeadRunner {
     weights: Weights,
     memory: Memory,
     capacity: PackCapacity,
+    half?: HalfOperands,
   ) {
     this.#cmd = cmd;
     this.#profile = profile;
     this.#config = config;
     this.#weights = weights;
     this.#memory = memory;
-    this.#matmul = new MatmulOps(cmd, profile, { buffer: memory.get('matmul.partials') });
+    this.#matmul = new MatmulOps(cmd, profile, { buffer: memory.get('matmul.partials') }, undefined, half);
     this.#tile = headTile(config, capacity);
   }
 

@@ -16,7 +16,9 @@ export interface DeviceLimits {
   maxStorageBufferBindingSize: number;
 }
 
-const bindingLimit = (limits: DeviceLimits) => Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
+/** Bytes that one binding may have. */
+export const bindingLimit = (limits: DeviceLimits) =>
+  Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
 
 /** Largest slab of adapter values, in bytes. */
 export const slabLimit = (limits: DeviceLimits): number => Math.min(bindingLimit(limits), 2 ** 27);

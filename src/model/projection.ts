@@ -9,6 +9,7 @@ import type { Memory } from '../gpu/memory';
 import type { KernelProfile } from '../gpu/profile';
 import { type DoraModule, doraBackward, doraScale } from '../ops/dora';
 import { type DropoutMask, dropout } from '../ops/dropout';
+import type { HalfOperands } from '../ops/half';
 import { type ForwardKernel, MatmulOps, type ProductOptions, type Rows } from '../ops/matmul';
 import { matrix, type Weight } from '../ops/weight';
 import { TARGET_MODULES, type TargetModule } from '../train/hparams';
@@ -56,21 +57,22 @@ export class Projections {
   /** Null: no dropout, as in evaluation. */
   dropout: DropoutPass | null = null;
 
-  /** @param special see MatmulOps */
+  /** @param products see MatmulOps */
   constructor(
     cmd: Commands,
     profile: KernelProfile,
     weights: Weights,
     lora: LoraLayout,
     memory: Pick<Memory, 'get'>,
-    special?: ForwardKernel,
+    products: { special?: ForwardKernel; half?: HalfOperands } = {},
   ) {
     this.#cmd = cmd;
     this.#profile = profile;
     this.#weights = weights;
     this.#lora = lora;
     this.#memory = memory;
-    this.#matmul = new MatmulOps(cmd, profile, { buffer: memory.get('matmul.partials') }, special);
+    const partials = { buffer: memory.get('matmul.partials') };
+    this.#matmul = new MatmulOps(cmd, profile, partials, products.special, products.half);
   }
 
   /** DoRA: takes the factors from the adapter as it is now; with `start` the magnitudes as well, from the norms. */
@@ -101,7 +103,9 @@ export class Projections {
 
   /** y of each projection of the group from x and u (+ residual, for groups of one). */
   forward(layer: number, name: LoraGroupName, x: Rows, u: Rows, y: GroupRows, span: Span, residual?: Rows): void {
-    for (const module of LORA_GROUPS[name]) this.#project(layer, module, x, u, y[module]!, span, { residual });
+    const modules = LORA_GROUPS[name];
+    const half = this.#matmul.half(span.tokens, this.#weight(layer, modules[0]).columns, x);
+    for (const module of modules) this.#project(layer, module, x, u, y[module]!, span, { residual, half });
   }
 
   /** The way back of `lowRank` and `forward`: dX and the gradients of the group's trainable tensors. */

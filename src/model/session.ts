@@ -5,7 +5,9 @@ import type { Commands } from '../gpu/commands';
 import type { Gpu } from '../gpu/device';
 import { Memory } from '../gpu/memory';
 import { embedding } from '../ops/embedding';
+import { HalfOperands, halfScratch } from '../ops/half';
 import type { LlamaConfig } from './config';
+import { halfSpecs } from './half-plan';
 import { HeadRunner } from './head';
 import { LayerRunner } from './layer';
 import type { LoraLayout } from './lora';
@@ -56,10 +58,12 @@ export class Session {
     this.lora = lora;
     this.capacity = capacity;
     this.memory = memory;
-    this.#projections = new Projections(cmd, gpu.profile, weights, lora, memory);
+    const scratch = halfScratch(memory);
+    const half = scratch && new HalfOperands(cmd, gpu.profile, scratch);
+    this.#projections = new Projections(cmd, gpu.profile, weights, lora, memory, { half });
     const parts = [cmd, gpu.profile, config, weights, this.#projections, lora, memory] as const;
     this.#layers = new LayerRunner(...parts, capacity, options.gradient_checkpointing);
-    this.#head = new HeadRunner(cmd, gpu.profile, config, weights, memory, capacity);
+    this.#head = new HeadRunner(cmd, gpu.profile, config, weights, memory, capacity, half);
   }
 
   /** Allocates all buffers of a run. Throws GpuError `out-of-memory` or `limits`; nothing stays allocated then. */
@@ -70,7 +74,9 @@ export class Session {
     options: RunOptions,
   ): Promise<Session> {
     const memory = new Memory(model.gpu.device);
-    await memory.allocate(runSpecs(model.config, lora, capacity, options));
+    const { device, profile } = model.gpu;
+    const half = halfSpecs(profile, model.config, capacity, device.limits);
+    await memory.allocate([...runSpecs(model.config, lora, capacity, options), ...half]);
     const { queue } = model.gpu.device;
     const table = ropeTable(model.config.rope, model.config.headDim, capacity.positions);
     queue.writeBuffer(memory.get('rope.table'), 0, table);

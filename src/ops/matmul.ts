@@ -4,6 +4,16 @@ import directSource from '../../shaders/matmul_direct.wgsl?raw';
 import splitSumSource from '../../shaders/split_sum.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
 import type { KernelProfile, MatmulTile } from '../gpu/profile';
+import type { HalfOperands, HalfRows } from './half';
+import {
+  FEWEST_ROWS,
+  matrixOperands,
+  matrixProduct,
+  pickMatrixTile,
+  suitsMatrix,
+  tileColumns,
+  tileRows,
+} from './matmul_matrix';
 import { itemGroups } from './rows';
 import { nestedParams, type Weight, type WeightFormat, type WeightPart, weightBindings, weightFlag } from './weight';
 
@@ -30,6 +40,8 @@ export interface ProductOptions {
   columnScale?: { view: View; offset: number };
   /** Added to the result; read before `y` is written, so both may not be one buffer. */
   residual?: Rows;
+  /** x as f16, where `MatmulOps.half` made it before, for several products with the same x. */
+  half?: HalfRows;
 }
 
 /** One product to record: Y [m, n] of K values a sum, with some rows of one part of a weight. */
@@ -67,7 +79,7 @@ export function pickTile(
 }
 
 /** Into how many parts K is split, each of at least 128 values. */
-export function splitCount(tile: MatmulTile, m: number, n: number, k: number): number {
+export function splitCount(tile: Pick<MatmulTile, 'bm' | 'bn'>, m: number, n: number, k: number): number {
   const groups = Math.ceil(m / tile.bm) * Math.ceil(n / tile.bn);
   const room = Math.floor(PARTIAL_VALUES / (m * Math.ceil(n / 4) * 4));
   return Math.max(1, Math.min(Math.ceil(ENOUGH_GROUPS / groups), room, Math.floor(k / 128)));
@@ -121,23 +133,52 @@ export function productParams(product: Product): Record<string, number> {
   };
 }
 
-function dispatch(cmd: Commands, profile: KernelProfile, product: Product, partials?: View): void {
-  const { m, n, k, lora } = product;
-  if (m === 0 || n === 0) return;
-  const direction = product.flags.includes('B_ROWS_N') ? 'forward' : 'backward';
-  const tile = pickTile(profile, m, n, product.weight.format, direction);
-  const alpha = product.alpha ?? 1;
-  const splits = partials && !profile.direct && !(lora && alpha !== 1) ? splitCount(tile, m, n, k) : 1;
-  const splitTiles = Math.ceil(Math.ceil(k / splits / tile.bk) / 8) * 8;
-  const parts = splits > 1 ? Math.ceil(k / tile.bk / splitTiles) : 1;
-  if (parts > 1) {
-    const width = Math.ceil(n / 4) * 4;
-    const { alpha: _, columnScale: __, residual: ___, accumulate: ____, ...plain } = product;
-    partial(cmd, profile, { ...plain, y: { view: partials!, ld: width } }, tile, parts, splitTiles);
-    sumParts(cmd, product, partials!, parts);
+/** The device's ways to make products, and room for them. */
+interface Means {
+  profile: KernelProfile;
+  partials?: View;
+  half?: HalfOperands;
+}
+
+function dispatch(cmd: Commands, means: Means, product: Product): void {
+  if (product.m === 0 || product.n === 0) return;
+  const record = kernelFor(cmd, means, product);
+  const { m, n, k, lora, alpha = 1 } = product;
+  const { partials, profile } = means;
+  const most = partials && !profile.direct && !(lora && alpha !== 1) ? splitCount(record.tile, m, n, k) : 1;
+  const { bk } = record.tile;
+  const splitTiles = Math.ceil(Math.ceil(k / most / bk) / 8) * 8;
+  const splits = most > 1 ? Math.ceil(k / bk / splitTiles) : 1;
+  if (splits === 1) {
+    record.parts(product, 1, Math.ceil(k / bk));
     return;
   }
-  partial(cmd, profile, product, tile, 1, Math.ceil(k / tile.bk));
+  const width = Math.ceil(n / 4) * 4;
+  const { alpha: _, columnScale: __, residual: ___, accumulate: ____, ...plain } = product;
+  record.parts({ ...plain, y: { view: partials!, ld: width } }, splits, splitTiles);
+  sumParts(cmd, product, partials!, splits);
+}
+
+/** A kernel with its tile: `parts` records the product, or parts of K into matrices one after the other in y. */
+interface Recorder {
+  tile: Pick<MatmulTile, 'bm' | 'bn' | 'bk'>;
+  parts(product: Product, splits: number, splitTiles: number): void;
+}
+
+function kernelFor(cmd: Commands, { profile, half }: Means, product: Product): Recorder {
+  const { m, n } = product;
+  const units = profile.matrix;
+  const operands = units && half && suitsMatrix(product) ? matrixOperands(half, product, product.half) : null;
+  if (units && operands) {
+    const tile = pickMatrixTile(m, n);
+    return {
+      tile: { bm: tileRows(tile), bn: tileColumns(tile), bk: tile.bk },
+      parts: (part, splits, splitTiles) => matrixProduct(cmd, units, part, tile, operands, splits, splitTiles),
+    };
+  }
+  const direction = product.flags.includes('B_ROWS_N') ? 'forward' : 'backward';
+  const tile = pickTile(profile, m, n, product.weight.format, direction);
+  return { tile, parts: (part, splits, splitTiles) => partial(cmd, profile, part, tile, splits, splitTiles) };
 }
 
 /** y from its partial matrices. */
@@ -236,16 +277,29 @@ export class MatmulOps {
   readonly profile: KernelProfile;
   readonly partials: View | undefined;
   readonly special: ForwardKernel | undefined;
+  readonly #half: HalfOperands | undefined;
 
   /**
    * @param partials room for PARTIAL_VALUES; without it no product is split
    * @param special asked first for every forward product
+   * @param half room for operands as f16; without it products stay in f32
    */
-  constructor(cmd: Commands, profile: KernelProfile, partials?: View, special?: ForwardKernel) {
+  constructor(cmd: Commands, profile: KernelProfile, partials?: View, special?: ForwardKernel, half?: HalfOperands) {
     this.cmd = cmd;
     this.profile = profile;
     this.partials = partials;
     this.special = special;
+    this.#half = half;
+  }
+
+  /** x [m, k] as f16 for the `half` of several products; undefined where they would not use it. Good until the next product. */
+  half(m: number, k: number, x: Rows): HalfRows | undefined {
+    if (!this.profile.matrix || m < FEWEST_ROWS || k % 32 !== 0 || !this.#half?.fits(m, k, 0)) return undefined;
+    return this.#half.rows(m, k, x);
+  }
+
+  get #means(): Means {
+    return { profile: this.profile, partials: this.partials, half: this.#half };
   }
 
   /**
@@ -281,7 +335,7 @@ export class MatmulOps {
         wOffset: part.offset + (first - part.firstRow) * weight.columns,
         flags: ['B_ROWS_N'],
       };
-      if (!this.special?.(this.cmd, this.profile, product)) dispatch(this.cmd, this.profile, product, this.partials);
+      if (!this.special?.(this.cmd, this.profile, product)) dispatch(this.cmd, this.#means, product);
     }
   }
 
@@ -302,26 +356,21 @@ export class MatmulOps {
       const first = Math.max(range[0], part.firstRow);
       const last = Math.min(range[1], part.firstRow + part.rows);
       if (first >= last) continue;
-      dispatch(
-        this.cmd,
-        this.profile,
-        {
-          ...options,
-          accumulate,
-          lora,
-          residual,
-          m,
-          n: weight.columns,
-          k: last - first,
-          x: { ...dy, offset: (dy.offset ?? 0) + first - range[0] },
-          y: dx,
-          weight,
-          part,
-          wOffset: part.offset + (first - part.firstRow) * weight.columns,
-          flags: [],
-        },
-        this.partials,
-      );
+      dispatch(this.cmd, this.#means, {
+        ...options,
+        accumulate,
+        lora,
+        residual,
+        m,
+        n: weight.columns,
+        k: last - first,
+        x: { ...dy, offset: (dy.offset ?? 0) + first - range[0] },
+        y: dx,
+        weight,
+        part,
+        wOffset: part.offset + (first - part.firstRow) * weight.columns,
+        flags: [],
+      });
       // The parts of one matrix add up; the low-rank part and the residual come in once.
       accumulate = true;
       lora = undefined;
@@ -343,23 +392,19 @@ export class MatmulOps {
       columns: q.ld,
       format: 'F32',
       parts: [{ firstRow: 0, rows: tokens, data: q.view, offset: q.offset ?? 0 }],
+      trainable: true,
     };
-    dispatch(
-      this.cmd,
-      this.profile,
-      {
-        ...options,
-        m: p.columns,
-        n: q.columns,
-        k: tokens,
-        x: p,
-        y: g,
-        weight,
-        part: weight.parts[0],
-        wOffset: q.offset ?? 0,
-        flags: ['A_ROWS_K'],
-      },
-      this.partials,
-    );
+    dispatch(this.cmd, this.#means, {
+      ...options,
+      m: p.columns,
+      n: q.columns,
+      k: tokens,
+      x: p,
+      y: g,
+      weight,
+      part: weight.parts[0],
+      wOffset: q.offset ?? 0,
+      flags: ['A_ROWS_K'],
+    });
   }
 }

@@ -24,11 +24,13 @@ export interface Weight {
   readonly scales?: View;
   readonly nestedBlocks?: number;
   readonly nestedOffset?: number;
+  /** Its values change between products, so nothing made from them may be kept. */
+  readonly trainable?: boolean;
 }
 
-/** A row-major f32 matrix inside a buffer, `offset` values from its start. */
+/** A row-major f32 matrix of an adapter inside a buffer, `offset` values from its start. */
 export function matrix(name: string, data: View, offset: number, rows: number, columns: number): Weight {
-  return { name, rows, columns, format: 'F32', parts: [{ firstRow: 0, rows, data, offset }] };
+  return { name, rows, columns, format: 'F32', parts: [{ firstRow: 0, rows, data, offset }], trainable: true };
 }
 
 /** Preprocessor flag of lib/weight.wgsl for a weight's format. */

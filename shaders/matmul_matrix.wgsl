@@ -1,0 +1,228 @@
+// Products of f16 operands on matrix units, added up in f32: Y = alpha * A B (+ U V, the LoRA part), all of that times a
+// factor for each column (COLUMN_SCALE, DoRA), (+ residual) (+ Y), as matmul.wgsl.
+//
+//   forward   X Wᵀ   A(m,k) = x[m,k]   B(k,n) = w[n,k]   (B_ROWS_N)
+//   backward  dY W   A(m,k) = x[m,k]   B(k,n) = w[k,n]
+//
+// x and w are f16 (half_rows.wgsl, half_weight.wgsl); row m of A comes with factors[m]. The LoRA part is one more stretch of
+// the same loop, from f32: U is scaled like x, and 2^8 goes from U to V, whose values are small at first.
+//
+// A workgroup of WM x WN subgroups makes BM x BN results; a subgroup SM x SN_PAIRS * 2 blocks of 16 x 16. While a tile is multiplied, the
+// next one is on its way from memory into registers. With several workgroups along z each takes `split_tiles` tiles of K.
+// Loads and stores of blocks are written in the newer spelling, one call a line, as gpu/matrix-spelling.ts wants them.
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+enable f16;
+enable chromium_experimental_subgroup_matrix;
+//#include product
+@group(0) @binding(2) var<storage, read> w: array<vec4u>;
+@group(0) @binding(9) var<storage, read> factors: array<f32>;
+
+alias Left = subgroup_matrix_left<f16, 16, 16>;
+alias Right = subgroup_matrix_right<f16, 16, 16>;
+alias Result = subgroup_matrix_result<f32, 16, 16>;
+
+const THREADS = SUBGROUP * WM * WN;
+const BM = 16u * SM * WM;
+const BN = 32u * SN_PAIRS * WN;
+// Eight more values a row, so that the rows of a block begin in different banks.
+const A_STRIDE = BK + 8u;
+//#if B_ROWS_N
+const B_STRIDE = BK + 8u;
+const B_SIZE = BN * B_STRIDE;
+//#else
+const B_STRIDE = BN + 8u;
+const B_SIZE = BK * B_STRIDE;
+//#endif
+// Results leave through workgroup memory, 16 x 32 of each subgroup at a time.
+const OUT_STRIDE = 36u;
+const OUT_SIZE = 16u * OUT_STRIDE;
+
+var<workgroup> a_tile: array<f16, BM * A_STRIDE>;
+var<workgroup> b_tile: array<f16, B_SIZE>;
+var<workgroup> out_tile: array<f32, WM * WN * OUT_SIZE>;
+
+// What a thread brings: items of eight values.
+//#if B_ROWS_N
+fn b_row(i: u32) -> u32 { return i / (BK / 8u); }
+fn b_column(i: u32) -> u32 { return i % (BK / 8u) * 8u; }
+//#else
+fn b_row(i: u32) -> u32 { return i / (BN / 8u); }
+fn b_column(i: u32) -> u32 { return i % (BN / 8u) * 8u; }
+//#endif
+fn a_row(i: u32) -> u32 { return i / (BK / 8u); }
+fn a_column(i: u32) -> u32 { return i % (BK / 8u) * 8u; }
+
+fn put_a(i: u32, bits: vec4u) {
+  let at = a_row(i) * A_STRIDE + a_column(i);
+  //#repeat q 4
+  let v$q = bitcast<vec2<f16>>(bits[$q]);
+  a_tile[at + 2u * $qu] = v$q.x;
+  a_tile[at + 2u * $qu + 1u] = v$q.y;
+  //#end
+}
+
+fn put_b(i: u32, bits: vec4u) {
+  let at = b_row(i) * B_STRIDE + b_column(i);
+  //#repeat q 4
+  let v$q = bitcast<vec2<f16>>(bits[$q]);
+  b_tile[at + 2u * $qu] = v$q.x;
+  b_tile[at + 2u * $qu + 1u] = v$q.y;
+  //#end
+}
+
+//#if LORA
+fn pack8(a: vec4f, b: vec4f) -> vec4u {
+  return vec4u(pack2x16float(a.xy), pack2x16float(a.zw), pack2x16float(b.xy), pack2x16float(b.zw));
+}
+
+// Beyond f16's range is its largest value, not infinity.
+fn within(value: vec4f) -> vec4f { return clamp(value, vec4f(-65504.0), vec4f(65504.0)); }
+
+fn load_u(m0: u32, k0: u32, i: u32) -> vec4u {
+  let row = min(m0 + a_row(i), p.M - 1u);
+  let k = k0 + a_column(i);
+  let at = p.u_offset + row * p.ldu + k;
+  let factor = 1.0 / (256.0 * factors[row]);
+  let low = select(vec4f(), u[at >> 2u] * factor, k < p.rank);
+  let high = select(vec4f(), u[(at + 4u) >> 2u] * factor, k + 4u < p.rank);
+  return pack8(within(low), within(high));
+}
+
+fn load_v(n0: u32, k0: u32, i: u32) -> vec4u {
+  //#if B_ROWS_N
+  let k = k0 + b_column(i);
+  let at = p.v_offset + min(n0 + b_row(i), p.N - 1u) * p.ldv + k;
+  let low = select(vec4f(), 256.0 * v[at >> 2u], k < p.rank);
+  let high = select(vec4f(), 256.0 * v[(at + 4u) >> 2u], k + 4u < p.rank);
+  //#else
+  let k = k0 + b_row(i);
+  let at = p.v_offset + k * p.ldv + n0 + b_column(i);
+  let low = select(vec4f(), 256.0 * v[at >> 2u], k < p.rank);
+  let high = select(vec4f(), 256.0 * v[(at + 4u) >> 2u], k < p.rank);
+  //#endif
+  return pack8(within(low), within(high));
+}
+//#endif
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let n0 = group.x * BN;
+  let m0 = group.y * BM;
+  let warp = thread / SUBGROUP;
+  let warp_m = warp / WN * (16u * SM);
+  let warp_n = warp % WN * (32u * SN_PAIRS);
+  let first = group.z * p.split_tiles;
+  let all_tiles = p.K / BK;
+  let main_tiles = min(all_tiles, first + p.split_tiles);
+  //#repeat i SM
+  //#repeat j SN_PAIRS
+  //#repeat h 2
+  var c$i_$j$h: Result;
+  //#end
+  //#end
+  //#end
+  //#repeat s A_LOADS
+  let from_a$s = min(m0 + a_row(thread + $su * THREADS), p.M - 1u) * (p.ldx / 8u) + a_column(thread + $su * THREADS) / 8u;
+  var next_a$s = x[from_a$s + first * (BK / 8u)];
+  //#end
+  //#repeat s B_LOADS
+  //#if B_ROWS_N
+  let from_b$s = min(n0 + b_row(thread + $su * THREADS), p.N - 1u) * (p.ldw / 8u) + b_column(thread + $su * THREADS) / 8u;
+  var next_b$s = w[from_b$s + first * (BK / 8u)];
+  //#else
+  let from_b$s = b_row(thread + $su * THREADS) * (p.ldw / 8u) + (n0 + b_column(thread + $su * THREADS)) / 8u;
+  var next_b$s = w[from_b$s + first * BK * (p.ldw / 8u)];
+  //#endif
+  //#end
+  //#if LORA
+  let tiles = main_tiles + select(0u, (p.rank + BK - 1u) / BK, main_tiles == all_tiles);
+  //#else
+  let tiles = main_tiles;
+  //#endif
+  for (var t = first; t < tiles; t++) {
+    //#repeat s A_LOADS
+    put_a(thread + $su * THREADS, next_a$s);
+    //#end
+    //#repeat s B_LOADS
+    put_b(thread + $su * THREADS, next_b$s);
+    //#end
+    workgroupBarrier();
+    //#if LORA
+    if (t + 1u >= main_tiles && t + 1u < tiles) {
+      //#repeat s A_LOADS
+      next_a$s = load_u(m0, (t + 1u - main_tiles) * BK, thread + $su * THREADS);
+      //#end
+      //#repeat s B_LOADS
+      next_b$s = load_v(n0, (t + 1u - main_tiles) * BK, thread + $su * THREADS);
+      //#end
+    } else {
+    //#endif
+      let next = min(t + 1u, all_tiles - 1u);
+      //#repeat s A_LOADS
+      next_a$s = x[from_a$s + next * (BK / 8u)];
+      //#end
+      //#repeat s B_LOADS
+      //#if B_ROWS_N
+      next_b$s = w[from_b$s + next * (BK / 8u)];
+      //#else
+      next_b$s = w[from_b$s + next * BK * (p.ldw / 8u)];
+      //#endif
+      //#end
+    //#if LORA
+    }
+    //#endif
+    //#repeat k K_STEPS
+    //#repeat i SM
+    let a$i_$k = subgroupMatrixLoad<Left, row_major>(&a_tile, (warp_m + 16u * $iu) * A_STRIDE + 16u * $ku, A_STRIDE);
+    //#end
+    //#repeat j SN_PAIRS
+    //#repeat h 2
+    //#if B_ROWS_N
+    let b$j$h_$k = subgroupMatrixLoad<Right, col_major>(&b_tile, (warp_n + 32u * $ju + 16u * $hu) * B_STRIDE + 16u * $ku, B_STRIDE);
+    //#else
+    let b$j$h_$k = subgroupMatrixLoad<Right, row_major>(&b_tile, 16u * $ku * B_STRIDE + warp_n + 32u * $ju + 16u * $hu, B_STRIDE);
+    //#endif
+    //#end
+    //#end
+    //#repeat i SM
+    //#repeat j SN_PAIRS
+    //#repeat h 2
+    c$i_$j$h = subgroupMatrixMultiplyAccumulate(a$i_$k, b$j$h_$k, c$i_$j$h);
+    //#end
+    //#end
+    //#end
+    //#end
+    workgroupBarrier();
+  }
+  let lane = thread % SUBGROUP;
+  let out_at = warp * OUT_SIZE;
+  //#repeat i SM
+  //#repeat j SN_PAIRS
+  subgroupMatrixStore<row_major>(&out_tile, out_at, c$i_$j0, OUT_STRIDE);
+  subgroupMatrixStore<row_major>(&out_tile, out_at + 16u, c$i_$j1, OUT_STRIDE);
+  workgroupBarrier();
+  for (var i = lane; i < 128u; i += SUBGROUP) {
+    let at = out_at + i / 8u * OUT_STRIDE + i % 8u * 4u;
+    let m = m0 + warp_m + 16u * $iu + i / 8u;
+    let n = n0 + warp_n + 32u * $ju + i % 8u * 4u;
+    if (m < p.M && n < p.N) {
+      put_result(group.z, m, n, vec4f(out_tile[at], out_tile[at + 1u], out_tile[at + 2u], out_tile[at + 3u]));
+    }
+  }
+  workgroupBarrier();
+  //#end
+  //#end
+}
+
+fn put_result(split: u32, m: u32, n: u32, sum: vec4f) {
+  var value = p.alpha * factors[m] * sum;
+  //#if COLUMN_SCALE
+  value *= column_scale[(p.s_offset + n) >> 2u];
+  //#endif
+  //#if RESIDUAL
+  value += residual[(p.r_offset + m * p.ldr + n) >> 2u];
+  //#endif
+  let at = (p.y_offset + split * p.y_split + m * p.ldy + n) >> 2u;
+  if (p.accumulate != 0u) { value += y[at]; }
+  y[at] = value;
+}

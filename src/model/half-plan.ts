@@ -1,0 +1,32 @@
+/** GPU memory for operands of products as f16, in the tiers that have such. Beside plan.ts's table of a run. */
+import { type BufferSpec, bufferSpec } from '../gpu/memory';
+import type { KernelProfile } from '../gpu/profile';
+import { type LlamaConfig, projectionShapes } from './config';
+import { bindingLimit, type DeviceLimits, headTile, mlpStretch, type PackCapacity } from './plan';
+
+/** Room for the rows and the weight of any product of a run; nothing for tiers whose products read f32. */
+export function halfSpecs(
+  profile: Pick<KernelProfile, 'matrix'>,
+  c: LlamaConfig,
+  capacity: PackCapacity,
+  limits: DeviceLimits,
+): BufferSpec[] {
+  if (!profile.matrix) return [];
+  const { tokens, rows } = capacity;
+  const tile = headTile(c, capacity);
+  const x = Math.max(
+    tokens * Math.max(c.hiddenSize, c.heads * c.headDim),
+    mlpStretch(c, capacity) * c.intermediateSize,
+    rows * c.hiddenSize,
+    tile.rows * tile.columns,
+  );
+  const weights = Object.values(projectionShapes(c)).map(([outputs, inputs]) => outputs * inputs);
+  const w = Math.max(...weights, tile.columns * c.hiddenSize);
+  // What a binding cannot hold stays with the f32 kernels.
+  const most = bindingLimit(limits);
+  return [
+    bufferSpec('half.x', 'activations', Math.min(2 * x, most)),
+    bufferSpec('half.factors', 'activations', 4 * Math.max(tokens, rows)),
+    bufferSpec('half.w', 'activations', Math.min(2 * w, most)),
+  ];
+}

@@ -1,0 +1,109 @@
+/** The kernel of products on matrix units: which products it takes, and its tiles. */
+import source from '../../shaders/matmul_matrix.wgsl?raw';
+import type { Commands, View } from '../gpu/commands';
+import { spelled } from '../gpu/matrix-spelling';
+import type { MatrixUnits } from '../gpu/tiers';
+import type { HalfOperands, HalfRows } from './half';
+import { type Product, productBindings, productParams } from './matmul';
+
+/** A subgroup makes `sm` x `sn` blocks of 16 x 16 results, a workgroup `wm` x `wn` times as much. */
+export interface MatrixTile {
+  sm: number;
+  /** Even. */
+  sn: number;
+  wm: number;
+  wn: number;
+  /** Values of the inner dimension that are staged at a time, a multiple of 16. */
+  bk: number;
+}
+
+export const LARGE_MATRIX_TILE: MatrixTile = { sm: 4, sn: 4, wm: 2, wn: 2, bk: 32 };
+/** For products that would leave most of the GPU idle with the large one. */
+export const SMALL_MATRIX_TILE: MatrixTile = { sm: 2, sn: 4, wm: 2, wn: 2, bk: 32 };
+
+export const tileRows = (tile: MatrixTile): number => 16 * tile.sm * tile.wm;
+export const tileColumns = (tile: MatrixTile): number => 16 * tile.sn * tile.wn;
+
+/** Tiles that fill a large GPU. */
+const ENOUGH = 128;
+export const FEWEST_ROWS = 32;
+const FEWEST_COLUMNS = 64;
+
+/** Whether a product with a frozen weight is one for matrix units. */
+export function suitsMatrix(product: Product): boolean {
+  const { m, n, k, weight, lora, alpha = 1 } = product;
+  const enough = m >= FEWEST_ROWS && n >= FEWEST_COLUMNS;
+  return (
+    !weight.trainable && enough && k % 32 === 0 && n % 8 === 0 && weight.columns % 8 === 0 && !(lora && alpha !== 1)
+  );
+}
+
+export function pickMatrixTile(m: number, n: number): MatrixTile {
+  const tiles = Math.ceil(m / tileRows(LARGE_MATRIX_TILE)) * Math.ceil(n / tileColumns(LARGE_MATRIX_TILE));
+  return tiles >= ENOUGH ? LARGE_MATRIX_TILE : SMALL_MATRIX_TILE;
+}
+
+/** The constants of matmul_matrix.wgsl. */
+export function matrixConstants({ sm, sn, wm, wn, bk }: MatrixTile, { subgroup }: MatrixUnits): Record<string, number> {
+  const threads = subgroup * wm * wn;
+  const loads = (rows: number) => (rows * bk) / 8 / threads;
+  return {
+    SUBGROUP: subgroup,
+    WM: wm,
+    WN: wn,
+    SM: sm,
+    SN_PAIRS: sn / 2,
+    BK: bk,
+    K_STEPS: bk / 16,
+    A_LOADS: loads(16 * sm * wm),
+    B_LOADS: loads(16 * sn * wn),
+  };
+}
+
+/** Records a product, or `splits` parts of it of `splitTiles` tiles of K each into matrices one after the other in y. */
+export function matrixProduct(
+  cmd: Commands,
+  units: MatrixUnits,
+  product: Product,
+  tile: MatrixTile,
+  operands: { x: HalfRows; w: View },
+  splits: number,
+  splitTiles: number,
+): void {
+  const { m, n, k, y, lora, residual, columnScale } = product;
+  const flags = [...product.flags, 'HALF', 'SPLITS'];
+  if (lora) flags.push('LORA');
+  if (columnScale) flags.push('COLUMN_SCALE');
+  if (residual) flags.push('RESIDUAL');
+  const { x, w } = operands;
+  cmd.dispatch(
+    {
+      name: `matmul matrix ${flags.join(' ')}`,
+      source: spelled(source, units.spelling),
+      flags,
+      constants: matrixConstants(tile, units),
+    },
+    { ...productBindings(product), x: x.x, w, factors: x.factors },
+    {
+      ...productParams(product),
+      ldx: x.k,
+      x_offset: 0,
+      w_offset: 0,
+      k_groups: 0,
+      split_tiles: splitTiles,
+      y_split: splits > 1 ? m * y.ld : 0,
+    },
+    [Math.ceil(n / tileColumns(tile)), Math.ceil(m / tileRows(tile)), splits],
+    2 * m * n * (k + (lora?.rank ?? 0)),
+  );
+}
+
+/** The f16 operands of a product; null when there is no room for them. `x`: rows that are in scratch already. */
+export function matrixOperands(half: HalfOperands, product: Product, x?: HalfRows): { x: HalfRows; w: View } | null {
+  const { m, n, k, weight, part, wOffset } = product;
+  if (!half.fits(m, k, n * k)) return null;
+  return {
+    x: x && x.m === m && x.k === k ? x : half.rows(m, k, product.x),
+    w: half.weight(weight, part, wOffset, n * k),
+  };
+}
