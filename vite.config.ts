@@ -15,5 +15,9 @@ export default defineConfig({
     ],
   },
   worker: { format: 'es' },
-  build: { target: 'es2023', chunkSizeWarningLimit: 900 },
+  build: {
+    target: 'es2023',
+    chunkSizeWarningLimit: 900,
+    rollupOptions: { input: ['index.html', 'bench.html'] },
+  },
 });

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { repositoryPath } from './files';
 
-const SOURCES = ['src', 'shaders', 'public', 'index.html', 'vite.config.ts', 'package-lock.json'];
+const SOURCES = ['src', 'shaders', 'public', 'index.html', 'bench.html', 'vite.config.ts', 'package-lock.json'];
 
 function newest(path: string): number {
   const found = statSync(path);

@@ -66,6 +66,11 @@ export function DeviceCard() {
           Training runs in a thread of this page through WebGPU. A newer driver or browser can raise these limits.
         </p>
       )}
+      {state === 'ready' && (
+        <p className="fine">
+          <a href="./bench.html">The benchmark</a> measures what this browser and GPU do.
+        </p>
+      )}
     </>
   );
 }

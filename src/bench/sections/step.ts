@@ -1,19 +1,20 @@
-/** Whole ORPO steps of a random Llama-3.2-1B-shaped model with NF4 weights. */
+/** Whole ORPO steps of a random Llama-3.2-1B-shaped model with NF4 weights, or on a processor of a sliver of it. */
 
 import { randomModel } from '../../model/random-weights';
 import type { Section } from '../section';
 import { stepTime } from '../step';
-import { LLAMA_1B } from '../synthetic';
+import { LLAMA_1B, SLIVER } from '../synthetic';
 
 export const step: Section = async ({ gpu, quick, print, report }) => {
-  const model = await randomModel(gpu, LLAMA_1B, 'NF4', 'BF16');
+  const model = await randomModel(gpu, gpu.isSoftware ? SLIVER : LLAMA_1B, 'NF4', 'BF16');
   const steps = [];
-  for (const prompt of [1, 512]) {
-    const r = await stepTime(model, { pairs: 2, length: 1024, prompt }, quick ? 2 : 6, true);
+  const length = gpu.isSoftware ? 64 : 1024;
+  for (const prompt of [1, length / 2]) {
+    const r = await stepTime(model, { pairs: 2, length, prompt }, quick ? 2 : 6, true);
     steps.push({ prompt, ...r });
     const gib = ((r.weightBytes + r.runBytes) / 2 ** 30).toFixed(2);
     print(
-      `step, 2 pairs x 2 x 1,024 tokens, ${prompt} shared: ${r.ms.toFixed(0)} ms, ` +
+      `step, 2 pairs x 2 x ${length} tokens, ${prompt} shared: ${r.ms.toFixed(0)} ms, ` +
         `${r.tokensPerSecond.toFixed(0)} tokens/s, ${gib} GiB, ${r.dispatches} dispatches`,
     );
     for (const k of r.kernels.slice(0, 20)) {
