@@ -1,8 +1,9 @@
 /** GPU memory of forward passes alone: scoring and generation. The same table is what a plan shows and what is allocated. */
 import { type BufferSpec, bufferSpec } from '../gpu/memory';
 import type { LlamaConfig } from '../model/config';
+import { attentionWidths, mlpStretch, mlpWidths } from '../model/layer-values';
 import type { LoraLayout } from '../model/lora';
-import { attentionWidths, type DeviceLimits, mlpStretch, mlpWidths } from '../model/plan';
+import type { DeviceLimits } from '../model/plan';
 import { cacheWidth, decodePartialValues, PICK_BYTES } from '../ops/decode';
 import { PARTIAL_VALUES } from '../ops/matmul';
 

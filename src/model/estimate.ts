@@ -49,6 +49,9 @@ export function waysToFit(
   if (!hparams.gradient_checkpointing) {
     variants.push(['turn gradient_checkpointing on', withHparams({ gradient_checkpointing: true })]);
   }
+  if (hparams.gradient_checkpointing && hparams.keep_bytes !== 0) {
+    variants.push(['keep_bytes 0', withHparams({ keep_bytes: 0 })]);
+  }
   if (hparams.optim !== 'adamw_8bit') variants.push(['optim adamw_8bit', withHparams({ optim: 'adamw_8bit' })]);
   if (pairs > 1) variants.push(['one pair at a time', { ...input, pairs: 1 }]);
   for (let length = Math.floor(hparams.max_length / 2); length >= 128; length = Math.floor(length / 2)) {

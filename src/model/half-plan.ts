@@ -2,7 +2,8 @@
 import { type BufferSpec, bufferSpec } from '../gpu/memory';
 import type { KernelProfile } from '../gpu/profile';
 import { type LlamaConfig, projectionShapes } from './config';
-import { bindingLimit, type DeviceLimits, headTile, mlpStretch, type PackCapacity } from './plan';
+import { mlpStretch } from './layer-values';
+import { bindingLimit, type DeviceLimits, headTile, type PackCapacity } from './plan';
 
 /** Room for the rows and the weight of any product of a run; nothing for tiers whose products read f32. */
 export function halfSpecs(

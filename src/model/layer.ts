@@ -5,9 +5,9 @@
  *   h' = h + attention(q, k, v) Woᵀ + LoRA
  *   x' = RMSNorm(h')           g, u = x' Wᵀ + LoRA        h'' = h' + (silu(g) u) Wdᵀ + LoRA
  *
- * The forward leaves everything the backward needs in the layer's buffers; with gradient checkpointing all layers share
- * one set and the backward runs the forward again first. The second half treats tokens one by one, and its values are by
- * far the widest, so it works on a stretch of the tokens at a time.
+ * The forward leaves everything the backward needs in the layer's buffers; with gradient checkpointing layers share most of
+ * them (model/layer-values), and the backward first makes again what another layer has overwritten. The second half treats
+ * tokens one by one, and its values are by far the widest, so it works on a stretch of the tokens at a time.
  */
 import type { Commands, View } from '../gpu/commands';
 import type { Memory } from '../gpu/memory';
@@ -18,15 +18,16 @@ import { rmsNorm, rmsNormBackward } from '../ops/rmsnorm';
 import { rope } from '../ops/rope';
 import { swiglu, swigluBackward } from '../ops/swiglu';
 import type { LlamaConfig } from './config';
-import type { LoraLayout } from './lora';
 import {
   type AttentionBuffer,
   attentionWidths,
+  type LayerBuffer,
   type MlpBuffer,
   mlpStretch,
   mlpWidths,
-  type PackCapacity,
-} from './plan';
+} from './layer-values';
+import type { LoraLayout } from './lora';
+import type { PackCapacity } from './plan';
 import type { Projections, Span } from './projection';
 import type { Weights } from './weights';
 
@@ -37,11 +38,17 @@ export interface PackShape {
   span: number;
 }
 
-/** The values that a layer keeps: of its first half, and of its second for each stretch of tokens. */
-interface Kept {
+/** Where a layer's values go: of its first half, and of its second for each stretch of tokens. */
+interface Places {
   attention: Record<AttentionBuffer, Rows>;
   mlp: Record<MlpBuffer, Rows>[];
+  /** The values whose buffers no other layer uses. */
+  own: ReadonlySet<LayerBuffer>;
 }
+
+/** Whether a value need not be made: it is there from the forward. */
+type There = (name: LayerBuffer) => boolean;
+const NOTHING: There = () => false;
 
 type Direction = 'forward' | 'backward';
 
@@ -58,11 +65,12 @@ export class LayerRunner {
   readonly #weights: Weights;
   readonly #projections: Projections;
   readonly #memory: Memory;
-  readonly #kept: Kept[] = [];
+  readonly #places: Places[] = [];
   readonly #grad: Record<'hidden' | 'normed' | 'attn' | 'qkv', Rows>;
-  readonly #recompute: boolean;
   /** Tokens of one stretch. */
   readonly #stretch: number;
+  /** The layer whose values the shared buffers hold: the last one from the end of the forward to its own backward. */
+  #latest = -1;
 
   constructor(
     cmd: Commands,
@@ -73,7 +81,6 @@ export class LayerRunner {
     lora: LoraLayout,
     memory: Memory,
     capacity: PackCapacity,
-    recompute: boolean,
   ) {
     this.#cmd = cmd;
     this.#profile = profile;
@@ -81,19 +88,22 @@ export class LayerRunner {
     this.#weights = weights;
     this.#projections = projections;
     this.#memory = memory;
-    this.#recompute = recompute;
     this.#stretch = mlpStretch(config, capacity);
     const rows = (name: string, ld: number): Rows => ({ view: { buffer: memory.get(name) }, ld });
-    const set = <T extends string>(widths: Record<T, number>, suffix: string) =>
-      Object.fromEntries(
-        Object.entries<number>(widths).map(([name, ld]) => [name, rows(`act.${name}.${suffix}`, ld)]),
-      ) as Record<T, Rows>;
-    const stretches = recompute ? 1 : Math.ceil(capacity.tokens / this.#stretch);
-    for (let i = 0; i < (recompute ? 1 : config.layers); i++) {
-      this.#kept.push({
-        attention: set(attentionWidths(config, lora), `${i}`),
-        mlp: Array.from({ length: stretches }, (_, j) => set(mlpWidths(config, lora), `${i}.${j}`)),
-      });
+    const stretches = Math.ceil(capacity.tokens / this.#stretch);
+    for (let i = 0; i < config.layers; i++) {
+      const own = new Set<LayerBuffer>();
+      const set = <T extends LayerBuffer>(widths: Record<T, number>, suffix: string) =>
+        Object.fromEntries(
+          Object.entries<number>(widths).map(([name, ld]) => {
+            const kept = `act.${name}.${suffix}`;
+            if (!memory.has(kept)) return [name, rows(`act.${name}`, ld)];
+            own.add(name as T);
+            return [name, rows(kept, ld)];
+          }),
+        ) as Record<T, Rows>;
+      const mlp = Array.from({ length: stretches }, (_, j) => set(mlpWidths(config, lora), `${i}.${j}`));
+      this.#places.push({ attention: set(attentionWidths(config, lora), `${i}`), mlp, own });
     }
     const { attn, qkv } = attentionWidths(config, lora);
     this.#grad = {
@@ -106,14 +116,15 @@ export class LayerRunner {
 
   /** hidden.{layer + 1} from hidden.{layer}. */
   forward(layer: number, pack: PackShape): void {
-    this.#attentionForward(layer, pack);
+    this.#attentionForward(layer, pack, NOTHING);
     const { mid } = this.#attention(layer);
     for (const span of this.#stretches(pack)) {
       const b = this.#mlp(layer, span);
-      this.#mlpForward(layer, span);
+      this.#mlpForward(layer, span, NOTHING);
       const out = from(this.#hidden(layer + 1), span.first);
       this.#projections.forward(layer, 'down', b.act, b.uDown, { down_proj: out }, span, from(mid, span.first));
     }
+    this.#latest = layer;
   }
 
   /**
@@ -122,9 +133,13 @@ export class LayerRunner {
    * the layer below would need.
    */
   backward(layer: number, pack: PackShape, accumulate: boolean, inputGradient: boolean): void {
-    if (this.#recompute) this.#attentionForward(layer, pack);
+    const { own } = this.#places[layer];
+    const latest = this.#latest === layer;
+    this.#latest = -1;
+    this.#attentionForward(layer, pack, (name) => latest || own.has(name));
     for (const span of this.#stretches(pack)) {
-      if (this.#recompute) this.#mlpForward(layer, span);
+      const whole = latest && span.tokens === pack.tokens;
+      this.#mlpForward(layer, span, (name) => whole || own.has(name));
       this.#mlpBackward(layer, span, accumulate || span.first > 0);
     }
     this.#attentionBackward(layer, pack, accumulate, inputGradient);
@@ -132,17 +147,21 @@ export class LayerRunner {
 
   // ------------------------------------------------------------------------------------------------ first half
 
-  #attentionForward(layer: number, pack: PackShape): void {
+  #attentionForward(layer: number, pack: PackShape, there: There): void {
     const b = this.#attention(layer);
     const h = this.#hidden(layer);
     const all: Span = { first: 0, tokens: pack.tokens };
-    this.#norm(layer, 'input_layernorm', h, b.normed, all);
-    this.#projections.lowRank(layer, 'qkv', b.normed, b.uQkv, all);
-    this.#projections.forward(layer, 'qkv', b.normed, b.uQkv, this.#split(b.qkv), all);
-    this.#rope(b.qkv, pack, 'forward');
-    attention(this.#cmd, this.#profile, this.#attentionArgs(b.qkv, pack), b.attn.view, b.lse.view);
-    this.#projections.lowRank(layer, 'o', b.attn, b.uO, all);
-    this.#projections.forward(layer, 'o', b.attn, b.uO, { o_proj: b.mid }, all, h);
+    if (!there('normed')) this.#norm(layer, 'input_layernorm', h, b.normed, all);
+    if (!there('uQkv')) this.#projections.lowRank(layer, 'qkv', b.normed, b.uQkv, all);
+    if (!there('qkv')) {
+      this.#projections.forward(layer, 'qkv', b.normed, b.uQkv, this.#split(b.qkv), all);
+      this.#rope(b.qkv, pack, 'forward');
+    }
+    if (!there('attn')) {
+      attention(this.#cmd, this.#profile, this.#attentionArgs(b.qkv, pack), b.attn.view, b.lse.view);
+    }
+    if (!there('uO')) this.#projections.lowRank(layer, 'o', b.attn, b.uO, all);
+    if (!there('mid')) this.#projections.forward(layer, 'o', b.attn, b.uO, { o_proj: b.mid }, all, h);
   }
 
   #attentionBackward(layer: number, pack: PackShape, accumulate: boolean, inputGradient: boolean): void {
@@ -176,16 +195,18 @@ export class LayerRunner {
   // ------------------------------------------------------------------------------------------------ second half
 
   /** Up to the input of down_proj and its low-rank part. */
-  #mlpForward(layer: number, span: Span): void {
+  #mlpForward(layer: number, span: Span, there: There): void {
     const { intermediateSize } = this.#config;
     const b = this.#mlp(layer, span);
     const mid = from(this.#attention(layer).mid, span.first);
-    this.#norm(layer, 'post_attention_layernorm', mid, b.normedMid, span);
-    this.#projections.lowRank(layer, 'gateUp', b.normedMid, b.uGateUp, span);
-    const y = { gate_proj: b.gateUp, up_proj: { ...b.gateUp, offset: intermediateSize } };
-    this.#projections.forward(layer, 'gateUp', b.normedMid, b.uGateUp, y, span);
-    swiglu(this.#cmd, this.#profile, span.tokens, intermediateSize, b.gateUp.view, b.act.view);
-    this.#projections.lowRank(layer, 'down', b.act, b.uDown, span);
+    if (!there('normedMid')) this.#norm(layer, 'post_attention_layernorm', mid, b.normedMid, span);
+    if (!there('uGateUp')) this.#projections.lowRank(layer, 'gateUp', b.normedMid, b.uGateUp, span);
+    if (!there('gateUp')) {
+      const y = { gate_proj: b.gateUp, up_proj: { ...b.gateUp, offset: intermediateSize } };
+      this.#projections.forward(layer, 'gateUp', b.normedMid, b.uGateUp, y, span);
+    }
+    if (!there('act')) swiglu(this.#cmd, this.#profile, span.tokens, intermediateSize, b.gateUp.view, b.act.view);
+    if (!there('uDown')) this.#projections.lowRank(layer, 'down', b.act, b.uDown, span);
   }
 
   #mlpBackward(layer: number, span: Span, accumulate: boolean): void {
@@ -211,12 +232,12 @@ export class LayerRunner {
 
   // ------------------------------------------------------------------------------------------------ pieces
 
-  #attention(layer: number): Kept['attention'] {
-    return this.#kept[this.#recompute ? 0 : layer].attention;
+  #attention(layer: number): Places['attention'] {
+    return this.#places[layer].attention;
   }
 
-  #mlp(layer: number, span: Span): Kept['mlp'][number] {
-    return this.#recompute ? this.#kept[0].mlp[0] : this.#kept[layer].mlp[span.first / this.#stretch];
+  #mlp(layer: number, span: Span): Places['mlp'][number] {
+    return this.#places[layer].mlp[span.first / this.#stretch];
   }
 
   *#stretches({ tokens }: PackShape): Generator<Span> {

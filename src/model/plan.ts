@@ -2,12 +2,13 @@
  * The one table of GPU memory: what a model and a training run will allocate, worked out from sizes alone. The page
  * shows it before anything is downloaded; the engine allocates exactly these buffers.
  */
-import { type BufferSpec, bufferSpec } from '../gpu/memory';
+import { type BufferSpec, bufferSpec, totalBytes } from '../gpu/memory';
 import { partialCount } from '../ops/gradient_norm';
 import { PARTIAL_VALUES } from '../ops/matmul';
 import type { WeightFormat } from '../ops/weight';
 import type { Optimizer } from '../train/hparams';
 import { type LlamaConfig, projectionShapes } from './config';
+import { attentionWidths, layerSpecs, mlpStretch, mlpWidths } from './layer-values';
 import type { LoraLayout } from './lora';
 import { BLOCK_WORDS, momentBlocks } from './moments';
 
@@ -105,6 +106,11 @@ export interface PackCapacity {
 export interface RunOptions {
   optim: Optimizer;
   gradient_checkpointing: boolean;
+  /**
+   * With gradient checkpointing: bytes that may be spent on values of the forward that the backward then need not make again
+   * (model/layer-values). 0 keeps none; negative or absent leaves it to the plan.
+   */
+  keep_bytes?: number;
   lora_dropout?: number;
   disable_dropout?: boolean;
 }
@@ -118,41 +124,6 @@ export function headTile(c: LlamaConfig, capacity: PackCapacity): { rows: number
   const { rows, columns } = capacity.headTile ?? { rows: 1024, columns: 8192 };
   const vocab = Math.ceil(c.vocabSize / 4) * 4;
   return { rows: Math.min(capacity.rows, rows), columns: Math.min(vocab, columns) };
-}
-
-export type AttentionBuffer = 'normed' | 'qkv' | 'attn' | 'lse' | 'mid' | 'uQkv' | 'uO';
-export type MlpBuffer = 'normedMid' | 'gateUp' | 'act' | 'uGateUp' | 'uDown';
-
-/** Widths of the values that the first half of a layer keeps per token, in f32. */
-export function attentionWidths(c: LlamaConfig, lora: LoraLayout): Record<AttentionBuffer, number> {
-  const groups = lora.layers[0] ?? {};
-  return {
-    normed: c.hiddenSize,
-    qkv: (c.heads + 2 * c.kvHeads) * c.headDim,
-    attn: c.heads * c.headDim,
-    lse: c.heads,
-    mid: c.hiddenSize,
-    uQkv: groups.qkv?.width ?? 0,
-    uO: groups.o?.width ?? 0,
-  };
-}
-
-/** The same for the second half. */
-export function mlpWidths(c: LlamaConfig, lora: LoraLayout): Record<MlpBuffer, number> {
-  const groups = lora.layers[0] ?? {};
-  return {
-    normedMid: c.hiddenSize,
-    gateUp: 2 * c.intermediateSize,
-    act: c.intermediateSize,
-    uGateUp: groups.gateUp?.width ?? 0,
-    uDown: groups.down?.width ?? 0,
-  };
-}
-
-/** Tokens that the second half of a layer works on at a time: gate and up of a stretch take at most 64 MiB. */
-export function mlpStretch(c: LlamaConfig, { tokens, stretch }: PackCapacity): number {
-  const most = Math.floor(2 ** 26 / (2 * c.intermediateSize * 4) / 64) * 64;
-  return Math.min(tokens, stretch ?? Math.max(64, most));
 }
 
 /** The most tokens of a pass whose widest rows still fit one binding. */
@@ -183,18 +154,9 @@ export function runSpecs(c: LlamaConfig, lora: LoraLayout, capacity: PackCapacit
     add('adamw.maps', 'moments', 512);
   }
   for (let i = 0; i <= c.layers; i++) add(`hidden.${i}`, 'checkpoints', tokens * c.hiddenSize);
-  const kept = options.gradient_checkpointing ? 1 : c.layers;
   const widths = attentionWidths(c, lora);
   const mlp = mlpWidths(c, lora);
   const stretch = mlpStretch(c, capacity);
-  const stretches = options.gradient_checkpointing ? 1 : Math.ceil(tokens / stretch);
-  for (let i = 0; i < kept; i++) {
-    for (const [name, width] of Object.entries(widths)) add(`act.${name}.${i}`, 'activations', tokens * width);
-    for (let j = 0; j < stretches; j++) {
-      const rows = Math.min(stretch, tokens - j * stretch);
-      for (const [name, width] of Object.entries(mlp)) add(`act.${name}.${i}.${j}`, 'activations', rows * width);
-    }
-  }
   add('grad.hidden', 'activations', tokens * c.hiddenSize);
   add('grad.normed', 'activations', tokens * c.hiddenSize);
   add('grad.attn', 'activations', tokens * widths.attn);
@@ -231,5 +193,16 @@ export function runSpecs(c: LlamaConfig, lora: LoraLayout, capacity: PackCapacit
   add('rope.table', 'other', positions * c.headDim);
   add('norm.partials', 'other', partialCount(lora.slabs));
   add('norm.result', 'other', 4);
-  return specs;
+  return [...specs, ...layerSpecs(c, lora, capacity, options, totalBytes(specs) + publishedBytes(c))];
+}
+
+/** Bytes of the weights as 4-bit checkpoints have them: a run's plan must not depend on how they happen to be stored. */
+function publishedBytes(c: LlamaConfig): number {
+  const limits = { maxBufferSize: 2 ** 32, maxStorageBufferBindingSize: 2 ** 32 };
+  return totalBytes(
+    weightSpecs(
+      weightTables(c, (name) => (/_proj\.weight$/.test(name) ? 'NF4' : 'BF16')),
+      limits,
+    ),
+  );
 }

@@ -46,13 +46,7 @@ export class Session {
   readonly #layers: LayerRunner;
   readonly #head: HeadRunner;
 
-  private constructor(
-    model: LoadedModel,
-    lora: LoraLayout,
-    capacity: PackCapacity,
-    memory: Memory,
-    options: RunOptions,
-  ) {
+  private constructor(model: LoadedModel, lora: LoraLayout, capacity: PackCapacity, memory: Memory) {
     const { cmd, gpu, config, weights } = model;
     this.model = model;
     this.lora = lora;
@@ -62,7 +56,7 @@ export class Session {
     const half = scratch && new HalfOperands(cmd, gpu.profile, scratch);
     this.#projections = new Projections(cmd, gpu.profile, weights, lora, memory, { half });
     const parts = [cmd, gpu.profile, config, weights, this.#projections, lora, memory] as const;
-    this.#layers = new LayerRunner(...parts, capacity, options.gradient_checkpointing);
+    this.#layers = new LayerRunner(...parts, capacity);
     this.#head = new HeadRunner(cmd, gpu.profile, config, weights, memory, capacity, half);
   }
 
@@ -87,7 +81,7 @@ export class Session {
       const maps = [dynamicMap(true), dynamicMap(false)].flatMap((map) => [...map]);
       queue.writeBuffer(memory.get('adamw.maps'), 0, Float32Array.from(maps));
     }
-    return new Session(model, lora, capacity, memory, options);
+    return new Session(model, lora, capacity, memory);
   }
 
   /** LoRA dropout of the passes from now on; null, as at first, for none. `forward` and `backward` need the same. */

@@ -72,6 +72,11 @@ export interface HParams {
   /** Seed of the adapter's initial A matrices. */
   init_seed: number;
   gradient_checkpointing: boolean;
+  /**
+   * This engine's own: bytes of GPU memory that checkpointing may spend on values it would make twice otherwise
+   * (model/layer-values). 0 keeps none, -1 leaves it to the memory plan. Changes no number of a run.
+   */
+  keep_bytes: number;
 }
 
 export const DEFAULT_HPARAMS: Readonly<HParams> = {
@@ -112,6 +117,7 @@ export const DEFAULT_HPARAMS: Readonly<HParams> = {
   target_modules: [...TARGET_MODULES],
   init_seed: 0,
   gradient_checkpointing: true,
+  keep_bytes: -1,
 };
 
 /** `nf4` of a settings file: how the command line quantises a 16- or 32-bit model as it loads. */

@@ -118,6 +118,9 @@ function check(h: Record<string, unknown>): void {
   for (const key of ['seed', 'init_seed', 'max_steps']) {
     if (!Number.isInteger(h[key])) fail(key, 'must be a whole number');
   }
+  if (!Number.isInteger(h.keep_bytes) || (h.keep_bytes as number) < -1) {
+    fail('keep_bytes', 'must be a whole number of bytes, or -1');
+  }
   for (const key of FLAGS) if (typeof h[key] !== 'boolean') fail(key, 'must be true or false');
   for (const [key, choices] of Object.entries(CHOICES)) {
     if (!(choices as readonly unknown[]).includes(h[key])) fail(key, `must be one of ${choices.join(', ')}`);

@@ -46,6 +46,9 @@ const CAPACITY: PackCapacity = { tokens: 130, rows: 70, entries: 75, tiles: 12, 
 
 test.each([
   { optim: 'adamw_torch', gradient_checkpointing: true },
+  { optim: 'adamw_torch', gradient_checkpointing: true, keep_bytes: 0 },
+  { optim: 'adamw_torch', gradient_checkpointing: true, keep_bytes: 4e4 },
+  { optim: 'adamw_torch', gradient_checkpointing: true, keep_bytes: 1e9 },
   { optim: 'adamw_bnb_32bit', gradient_checkpointing: false },
   { optim: 'adamw_8bit', gradient_checkpointing: true, lora_dropout: 0.1, disable_dropout: false },
 ] satisfies RunOptions[])('a run: %j', async (options) => {

@@ -99,8 +99,8 @@ describe('plans of the published models: NF4, rank 16, two sequences of 1,024 to
     ['Llama-3-8B', 1, 7.0],
     ['Llama-3.2-1B', 2, 2.5],
   ] as const)('%s with %i pair(s) stays under %f GB, whether or not a prompt is shared', (name, pairs, limit) => {
-    const half = gigabytes(planned(name, pairs, LENGTH / 2));
-    const none = gigabytes(planned(name, pairs, 0));
+    const half = gigabytes(planned(name, pairs, LENGTH / 2, ROOMY, { keep_bytes: 0 }));
+    const none = gigabytes(planned(name, pairs, 0, ROOMY, { keep_bytes: 0 }));
     expect(half).toBeLessThan(none);
     expect(none).toBeLessThan(limit);
     // Not by leaving things out: weights, adapter, gradients, moments and checkpoints are all there.
@@ -110,6 +110,41 @@ describe('plans of the published models: NF4, rank 16, two sequences of 1,024 to
     const linear = { 'Llama-3-8B': 6_979_321_856, 'Llama-3.2-1B': 973_078_528 }[name];
     const head = MODELS[name].vocabSize * hiddenSize * 2;
     expect(none * 1e9).toBeGreaterThan(floor + 0.5158 * linear + head);
+  });
+
+  it.each([
+    ['Llama-3-8B', 1, 7.0],
+    ['Llama-3.2-3B', 1, 4.0],
+    ['Llama-3.2-1B', 2, 2.9],
+  ] as const)('%s with %i pair(s) stays under %f GB with what is kept unasked', (name, pairs, limit) => {
+    expect(gigabytes(planned(name, pairs, 0))).toBeLessThan(limit);
+  });
+
+  it.each([0, 1e8, 7e8, 1.1e9, 2e9, 5e9, 9e9])(
+    'spends at most keep_bytes %i on kept values, and most of it',
+    (keep_bytes) => {
+      const values = (options: Partial<RunOptions>) =>
+        totalBytes(planned('Llama-3.2-1B', 2, 0, ROOMY, options).filter(({ name }) => name.startsWith('act.')));
+      const spent = values({ keep_bytes }) - values({ keep_bytes: 0 });
+      const all = values({ gradient_checkpointing: false }) - values({ keep_bytes: 0 });
+      // One layer's gate and up is the largest thing that may not fit any more; norms and silu are never kept.
+      expect(spent).toBeLessThanOrEqual(keep_bytes);
+      expect(spent).toBeGreaterThanOrEqual(Math.min(keep_bytes - 4 * 2 ** 26, 0.65 * all));
+    },
+  );
+
+  it('keeps LoRA inputs and attention first, then the products, layer by layer', () => {
+    const kept = (keep_bytes: number) => {
+      const names = planned('Llama-3.2-1B', 2, 0, ROOMY, { keep_bytes }).map(({ name }) => name.split('.'));
+      const of = (value: string) =>
+        new Set(names.filter(([a, b, c]) => a === 'act' && b === value && c).map((n) => n[2])).size;
+      return ['uDown', 'attn', 'lse', 'mid', 'qkv', 'gateUp', 'normed', 'act'].map(of);
+    };
+    expect(kept(0)).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
+    expect(kept(6e8)).toEqual([16, 16, 16, 1, 0, 0, 0, 0]);
+    expect(kept(1.1e9)).toEqual([16, 16, 16, 16, 1, 0, 0, 0]);
+    expect(kept(3e9)).toEqual([16, 16, 16, 16, 16, 4, 0, 0]);
+    expect(kept(9e9)).toEqual([16, 16, 16, 16, 16, 16, 0, 0]);
   });
 
   it('saves 6 bytes a trainable parameter with 8-bit moments', () => {

@@ -1,4 +1,4 @@
-/** DoRA, LoRA dropout and the second half of a layer in stretches: against float64, and the same to the bit either way. */
+/** DoRA, LoRA dropout and the second half of a layer in stretches: against float64, and the same to the bit whatever is kept. */
 import { describe, expect, test } from 'vitest';
 import type { AdapterTensor } from '../../src/formats/peft';
 import type { KernelProfile } from '../../src/gpu/profile';
@@ -44,19 +44,22 @@ async function step(open: OpenModel, adapter: ReadonlyMap<string, AdapterTensor>
   return checked(device, async () => {
     const all = { optim: 'adamw_torch', gradient_checkpointing: true, ...options } as const;
     const session = await Session.create(open, lora, { ...capacityFor([pack]), stretch }, all);
+    const runBytes = session.memory.bytes;
     uploadAdapter(session, adapter);
     await session.upload(pack);
+    const before = open.cmd.dispatches;
     session.setDropout(dropout ?? null);
     await session.forward(pack);
     const bytes = await open.cmd.read({ buffer: session.memory.get('pack.results') }, pack.pairs * 32);
     await session.backward(pack, false);
+    const dispatches = open.cmd.dispatches - before;
     const grads = await downloadAdapter(session, 'grad');
     const values = await downloadAdapter(session);
     session.destroy();
     const results = new Float32Array(bytes);
     const of = (pair: number, name: (typeof PAIR_RESULT)[number]) => results[pair * 8 + PAIR_RESULT.indexOf(name)];
     const loss = scales.reduce((sum, s, i) => sum + s.nll * of(i, 'nllSum') - s.oddsRatio * of(i, 'logOddsRatio'), 0);
-    return { loss, grads, values };
+    return { loss, grads, values, dispatches, runBytes };
   });
 }
 
@@ -169,12 +172,26 @@ describe('to the bit', () => {
   ] as const)('%s: with and without gradient checkpointing', async (_, adapter, run) => {
     const open = await openModel(model);
     const [a, b] = [
-      await step(open, adapter, { ...run, gradient_checkpointing: true }),
+      await step(open, adapter, { ...run, keep_bytes: 0 }),
       await step(open, adapter, { ...run, gradient_checkpointing: false }),
     ];
     expect(a.loss).toBe(b.loss);
     expect(flat(a.grads)).toEqual(flat(b.grads));
     expect(Math.hypot(...flat(a.grads))).toBeGreaterThan(0);
+    expect(b.dispatches).toBeLessThan(a.dispatches);
+    // More and more is kept, until only norms and silu are made again.
+    const { dispatches, runBytes } = a;
+    const seen = new Set([dispatches]);
+    for (const keep_bytes of [-1, 2e4, 3e4, 5e4, 7e4, 1e6]) {
+      const kept = await step(open, adapter, { ...run, keep_bytes });
+      expect(kept.loss).toBe(a.loss);
+      expect(flat(kept.grads)).toEqual(flat(a.grads));
+      expect(kept.runBytes).toBeGreaterThan(runBytes);
+      if (keep_bytes > 0) expect(kept.runBytes).toBeLessThanOrEqual(runBytes + keep_bytes);
+      expect(kept.dispatches).toBeLessThan(dispatches);
+      seen.add(kept.dispatches);
+    }
+    expect(seen.size).toBeGreaterThan(4);
     // Other stretches add up in another order, no more.
     const whole = await step(open, adapter, { ...run, stretch: undefined });
     expect(Math.abs(whole.loss - a.loss)).toBeLessThan(1e-6 * Math.abs(a.loss));

@@ -48,6 +48,8 @@ describe('parseHParams', () => {
     [{ max_length: -1 }, 'max_length'],
     [{ shuffle: 'yes' }, 'shuffle'],
     [{ gradient_checkpointing: 1 }, 'gradient_checkpointing'],
+    [{ keep_bytes: -2 }, 'keep_bytes'],
+    [{ keep_bytes: 0.5 }, 'keep_bytes'],
     [{ optim: 'sgd' }, 'optim'],
     [{ lr_scheduler_type: 'polynomial' }, 'lr_scheduler_type'],
     [{ truncation_mode: 'keep_middle' }, 'truncation_mode'],

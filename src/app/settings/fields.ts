@@ -247,6 +247,12 @@ export const FIELD_GROUPS: FieldGroup[] = [
         'Recompute layers',
         'Keeps only each layer’s input and computes the rest again going back: slower, far less memory.',
       ),
+      whole(
+        'keep_bytes',
+        'Memory against recomputing',
+        'Bytes of GPU memory to spend on values that are then not computed again; −1 lets the plan choose. Changes no result.',
+        { min: 0, max: 1e12, also: [-1] },
+      ),
     ],
   },
 ];

@@ -79,7 +79,15 @@ export function* handOverFiles(input: HandOver): Generator<{ name: string; parts
 
 /** Settings that the numbers of a run without dropout depend on. */
 function numericSettings(hparams: HParams): Partial<HParams> {
-  const { save_steps, save_total_limit, gradient_checkpointing, disable_dropout, lora_dropout, ...numeric } = hparams;
+  const {
+    save_steps,
+    save_total_limit,
+    gradient_checkpointing,
+    keep_bytes,
+    disable_dropout,
+    lora_dropout,
+    ...numeric
+  } = hparams;
   return numeric;
 }
 
