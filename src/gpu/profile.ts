@@ -33,6 +33,8 @@ export interface KernelProfile {
   readonly large: MatmulTile;
   /** What is better than `large` for one direction, or for NF4 weights, whose decoding wants fewer and deeper tiles. */
   readonly tuned?: Partial<Record<ProductKind, MatmulTile>>;
+  /** Between both, where there is something between: for products of some hundred rows. */
+  readonly medium?: MatmulTile;
   /** For products that would leave most of the GPU idle with `large`, or where one side is narrow. */
   readonly small: MatmulTile;
   /** For results of few columns and of few rows: the low-rank parts of LoRA and their gradients. `small` when absent. */
@@ -97,6 +99,7 @@ export function profileFor(
     ...(tier === 'subgroup-matrix' && matrix && { matrix }),
     direct: false,
     large: roomy ? SQUARE : MODEST,
+    medium: MODEST,
     tuned: deeper
       ? { 'forward float': DEEP, 'forward NF4': DEEP, 'backward float': HIGH, 'backward NF4': DEEP, ...tiles }
       : tiles,

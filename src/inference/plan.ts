@@ -5,7 +5,7 @@ import { attentionWidths, mlpStretch, mlpWidths } from '../model/layer-values';
 import type { LoraLayout } from '../model/lora';
 import type { DeviceLimits } from '../model/plan';
 import { cacheWidth, decodePartialValues, PICK_BYTES } from '../ops/decode';
-import { PARTIAL_VALUES } from '../ops/matmul';
+import { PARTIAL_VALUES } from '../ops/tile-choice';
 
 /** Most that one pass may hold. */
 export interface InferenceCapacity {

@@ -4,7 +4,7 @@
  */
 import { type BufferSpec, bufferSpec, totalBytes } from '../gpu/memory';
 import { partialCount } from '../ops/gradient_norm';
-import { PARTIAL_VALUES } from '../ops/matmul';
+import { PARTIAL_VALUES } from '../ops/tile-choice';
 import type { WeightFormat } from '../ops/weight';
 import type { Optimizer } from '../train/hparams';
 import { type LlamaConfig, projectionShapes } from './config';

@@ -54,6 +54,7 @@ function fastest(times: readonly TileTime[]): MatmulTile | null {
 const only = (profile: KernelProfile, tile: MatmulTile): KernelProfile => ({
   ...profile,
   large: tile,
+  medium: tile,
   small: tile,
   tuned: undefined,
   tall: undefined,

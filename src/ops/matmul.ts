@@ -15,7 +15,8 @@ import {
   tileRows,
 } from './matmul_matrix';
 import { itemGroups } from './rows';
-import { nestedParams, type Weight, type WeightFormat, type WeightPart, weightBindings, weightFlag } from './weight';
+import { chooseTile, splitCount, splitParts } from './tile-choice';
+import { nestedParams, type Weight, type WeightPart, weightBindings, weightFlag } from './weight';
 
 /** Rows of f32 values inside a buffer: `ld` values from row to row, `offset` values before the first. */
 export interface Rows {
@@ -56,33 +57,6 @@ export interface Product extends ProductOptions {
   /** Values before the first one used in the part. */
   wOffset: number;
   flags: string[];
-}
-
-/** Workgroups that fill a large GPU; a product with fewer tiles has its inner dimension split where it can. */
-const ENOUGH_GROUPS = 256;
-/** Values of the buffer for partial results. */
-export const PARTIAL_VALUES = 2 ** 22;
-
-export function pickTile(
-  profile: KernelProfile,
-  m: number,
-  n: number,
-  format: WeightFormat = 'F32',
-  direction: 'forward' | 'backward' = 'forward',
-): MatmulTile {
-  const { small, tall, wide } = profile;
-  const large = profile.tuned?.[`${direction} ${format === 'NF4' ? 'NF4' : 'float'}`] ?? profile.large;
-  if (tall && n <= 48 && m >= tall.bm) return tall;
-  if (wide && m <= 48 && n >= wide.bn) return wide;
-  const fills = Math.ceil(m / large.bm) * Math.ceil(n / large.bn) >= 64;
-  return fills && n >= large.bn && m >= large.bm / 2 ? large : small;
-}
-
-/** Into how many parts K is split, each of at least 128 values. */
-export function splitCount(tile: Pick<MatmulTile, 'bm' | 'bn'>, m: number, n: number, k: number): number {
-  const groups = Math.ceil(m / tile.bm) * Math.ceil(n / tile.bn);
-  const room = Math.floor(PARTIAL_VALUES / (m * Math.ceil(n / 4) * 4));
-  return Math.max(1, Math.min(Math.ceil(ENOUGH_GROUPS / groups), room, Math.floor(k / 128)));
 }
 
 /** The constants of lib/product_tile.wgsl and lib/product_stage.wgsl for a tile. */
@@ -142,43 +116,44 @@ interface Means {
 
 function dispatch(cmd: Commands, means: Means, product: Product): void {
   if (product.m === 0 || product.n === 0) return;
-  const record = kernelFor(cmd, means, product);
-  const { m, n, k, lora, alpha = 1 } = product;
+  const { n, k, lora, alpha = 1 } = product;
   const { partials, profile } = means;
-  const most = partials && !profile.direct && !(lora && alpha !== 1) ? splitCount(record.tile, m, n, k) : 1;
-  const { bk } = record.tile;
-  const splitTiles = Math.ceil(Math.ceil(k / most / bk) / 8) * 8;
-  const splits = most > 1 ? Math.ceil(k / bk / splitTiles) : 1;
-  if (splits === 1) {
-    record.parts(product, 1, Math.ceil(k / bk));
+  const maySplit = partials !== undefined && !profile.direct && !(lora && alpha !== 1);
+  const { bk, splits, record } = kernelFor(cmd, means, product, maySplit);
+  const { parts, tiles } = splitParts(bk, k, splits);
+  if (parts === 1) {
+    record(product, 1, tiles);
     return;
   }
   const width = Math.ceil(n / 4) * 4;
   const { alpha: _, columnScale: __, residual: ___, accumulate: ____, ...plain } = product;
-  record.parts({ ...plain, y: { view: partials!, ld: width } }, splits, splitTiles);
-  sumParts(cmd, product, partials!, splits);
+  record({ ...plain, y: { view: partials!, ld: width } }, parts, tiles);
+  sumParts(cmd, product, partials!, parts);
 }
 
-/** A kernel with its tile: `parts` records the product, or parts of K into matrices one after the other in y. */
+/** A kernel and how to use it: values of K in a tile, into how many parts K is best split. */
 interface Recorder {
-  tile: Pick<MatmulTile, 'bm' | 'bn' | 'bk'>;
-  parts(product: Product, splits: number, splitTiles: number): void;
+  bk: number;
+  splits: number;
+  /** Records the product, or parts of K of `tiles` tiles each into matrices one after the other in y. */
+  record(product: Product, parts: number, tiles: number): void;
 }
 
-function kernelFor(cmd: Commands, { profile, half }: Means, product: Product): Recorder {
-  const { m, n } = product;
+function kernelFor(cmd: Commands, { profile, half }: Means, product: Product, maySplit: boolean): Recorder {
+  const { m, n, k } = product;
   const units = profile.matrix;
   const operands = units && half && suitsMatrix(product) ? matrixOperands(half, product, product.half) : null;
   if (units && operands) {
     const tile = pickMatrixTile(m, n);
     return {
-      tile: { bm: tileRows(tile), bn: tileColumns(tile), bk: tile.bk },
-      parts: (part, splits, splitTiles) => matrixProduct(cmd, units, part, tile, operands, splits, splitTiles),
+      bk: tile.bk,
+      splits: maySplit ? splitCount({ bm: tileRows(tile), bn: tileColumns(tile) }, m, n, k) : 1,
+      record: (part, parts, tiles) => matrixProduct(cmd, units, part, tile, operands, parts, tiles),
     };
   }
   const direction = product.flags.includes('B_ROWS_N') ? 'forward' : 'backward';
-  const tile = pickTile(profile, m, n, product.weight.format, direction);
-  return { tile, parts: (part, splits, splitTiles) => partial(cmd, profile, part, tile, splits, splitTiles) };
+  const { tile, splits } = chooseTile(profile, { m, n, k, format: product.weight.format, direction }, maySplit);
+  return { bk: tile.bk, splits, record: (part, parts, tiles) => partial(cmd, profile, part, tile, parts, tiles) };
 }
 
 /** y from its partial matrices. */

@@ -40,11 +40,16 @@ export const profiles: Record<string, KernelProfile> = {
 };
 
 const real = profileFor(device, false);
-/** The very tiles that GPUs get; `large` in place of `small`, which small shapes would not reach otherwise. */
+// Less unrolled: a CPU's driver compiles for minutes otherwise.
+const only = (tile: MatmulTile): KernelProfile => {
+  const all = { ...tile, unroll: 8 };
+  return { ...real, large: all, medium: all, small: all, tuned: undefined };
+};
+/** The very tiles that GPUs get, also those that small shapes would not reach. */
 export const gpuProfiles: Record<string, KernelProfile> = {
   'GPU, small tile': real,
-  // Less unrolled: a CPU's driver compiles for minutes otherwise.
-  'GPU, large tile': { ...real, small: { ...real.large, unroll: 8 } },
+  'GPU, medium tile': only(real.medium!),
+  'GPU, large tile': only(real.large),
 };
 
 export const profileCases = Object.entries(profiles);

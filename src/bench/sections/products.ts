@@ -24,7 +24,8 @@ export const products: Section = async ({ gpu, bench, quick, print, show, report
       const c: ProductCase = { direction, format, tokens: size, rows: size, columns: size };
       const error = await productError(bench, { ...c, tokens: 1024 }, profile);
       errors.push({ name: `${direction} ${format}`, error });
-      if (!(error < (profile.matrix ? 1e-3 : 1e-5))) throw new Error(`${direction} ${format} is off by ${error} of the largest value`);
+      if (!(error < (profile.matrix ? 1e-3 : 1e-5)))
+        throw new Error(`${direction} ${format} is off by ${error} of the largest value`);
       show(await productTimes(bench, 'square', [c], own));
     }
   }

@@ -31,7 +31,7 @@ const TILES: MatmulTile[] = [
 export const race: Section = async ({ gpu, bench, print, show, quick }) => {
   // For every shape this tile and no other, or its errors would be another's.
   const own = (tile: MatmulTile): KernelProfile => {
-    const only = { large: tile, small: tile, tuned: undefined, tall: undefined, wide: undefined };
+    const only = { large: tile, medium: tile, small: tile, tuned: undefined, tall: undefined, wide: undefined };
     return { ...gpu.profile, direct: false, ...only };
   };
   const tiles = quick ? [T(32, 32, 16, 4, 4), T(64, 64, 8, 8, 4)] : TILES;

@@ -1,0 +1,101 @@
+/**
+ * Which tile makes a product of f32 arithmetic soonest, and in how many parts of K: the least time by a small model of a large
+ * GPU, whose numbers were measured on an NVIDIA H100 (docs/performance.md). A smaller GPU is full with whatever fills that one.
+ */
+import type { KernelProfile, MatmulTile } from '../gpu/profile';
+import type { WeightFormat } from './weight';
+
+/** Values of the buffer for partial results. */
+export const PARTIAL_VALUES = 2 ** 22;
+
+/** Multiprocessors. */
+const PROCESSORS = 132;
+/** Microseconds that one takes for a value of k of one result, but for what loads add. */
+const VALUE_US = 3.6e-6;
+/** Microseconds that a value of k takes at least, however idle the processor is, and what each result of a thread adds. */
+const LEAST_US = 0.045;
+const RESULT_US = 9e-4;
+/** Adding up parts: a dispatch, and to write and read each value once more. */
+const SUM_US = 6;
+const SUM_VALUE_US = 4e-6;
+/** Values of k by which filling and emptying a workgroup's pipeline takes longer. */
+const PIPELINE = 64;
+const SPLITS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32];
+
+export interface ProductSize {
+  m: number;
+  n: number;
+  k: number;
+  format: WeightFormat;
+  direction: 'forward' | 'backward';
+}
+
+export interface ChosenTile {
+  tile: MatmulTile;
+  /** Into how many parts K is split. */
+  splits: number;
+}
+
+/** K in parts of whole tiles, eight at a time: how many parts there are, and tiles in each. */
+export function splitParts(bk: number, k: number, splits: number): { parts: number; tiles: number } {
+  const all = Math.ceil(k / bk);
+  if (splits <= 1) return { parts: 1, tiles: all };
+  const tiles = Math.ceil(Math.ceil(k / splits / bk) / 8) * 8;
+  return { parts: Math.ceil(all / tiles), tiles };
+}
+
+/** Estimated microseconds of a product. */
+export function productTime(tile: MatmulTile, { m, n, k, format }: ProductSize, splits: number): number {
+  const { bm, bn, bk, tm, tn } = tile;
+  const { parts, tiles } = splitParts(bk, k, splits);
+  const rounds = (Math.ceil(m / bm) * Math.ceil(n / bn) * parts) / PROCESSORS;
+  // For tm x tn products a thread reads tm + tn values of the tile, and a workgroup bm + bn of memory for bm x bn.
+  const group = VALUE_US * bm * bn * (1 + 4 / tm + 4 / tn + 12 / bm + 12 / bn);
+  // What is left over from whole rounds counts in the first ones; later on workgroups no longer go in step.
+  const busy = group * (rounds < 2 ? Math.ceil(rounds) : rounds);
+  const step = Math.max(busy, LEAST_US + RESULT_US * tm * tn);
+  const sum = parts > 1 ? SUM_US + SUM_VALUE_US * parts * m * n : 0;
+  // Columns that are not whole blocks of NF4 are decoded value by value.
+  const decode = format === 'NF4' && bn % 64 !== 0 ? 1.5 : 1;
+  return decode * step * (Math.min(k, tiles * bk) + PIPELINE) + sum;
+}
+
+/** @param maySplit whether there is room for partial results, and the product allows them */
+export function chooseTile(profile: KernelProfile, size: ProductSize, maySplit: boolean): ChosenTile {
+  const { m, n, k, format, direction } = size;
+  const { large, medium, small, tall, wide } = profile;
+  const tuned = profile.tuned?.[`${direction} ${format === 'NF4' ? 'NF4' : 'float'}`] ?? large;
+  // The tuned one is the fastest of all that a GPU is full with; beside it only smaller ones can be sooner.
+  const smaller = [large, medium ?? small, small].filter(({ bm, bn }) => bm * bn < tuned.bm * tuned.bn);
+  let tiles = [tuned, ...smaller];
+  // Narrow results have tiles of their own.
+  if (tall && n <= 48 && m >= tall.bm) tiles = [tall];
+  else if (wide && m <= 48 && n >= wide.bn) tiles = [wide];
+  const width = Math.ceil(n / 4) * 4;
+  let best: ChosenTile = { tile: tiles[0], splits: 1 };
+  let least = Number.POSITIVE_INFINITY;
+  for (const tile of tiles) {
+    for (const splits of SPLITS) {
+      if (
+        splits > 1 &&
+        (!maySplit || k / splits < 128 || splitParts(tile.bk, k, splits).parts * m * width > PARTIAL_VALUES)
+      )
+        break;
+      const time = productTime(tile, size, splits);
+      if (time >= least) continue;
+      least = time;
+      best = { tile, splits };
+    }
+  }
+  return best;
+}
+
+/** Workgroups that fill a large GPU. */
+const ENOUGH_GROUPS = 256;
+
+/** Into how many parts K is split, each of at least 128 values, so that tiles of some other kernel fill a GPU. */
+export function splitCount(tile: Pick<MatmulTile, 'bm' | 'bn'>, m: number, n: number, k: number): number {
+  const groups = Math.ceil(m / tile.bm) * Math.ceil(n / tile.bn);
+  const room = Math.floor(PARTIAL_VALUES / (m * Math.ceil(n / 4) * 4));
+  return Math.max(1, Math.min(Math.ceil(ENOUGH_GROUPS / groups), room, Math.floor(k / 128)));
+}
