@@ -7,7 +7,7 @@
  * `load` (the model of --model from disk to the GPU, with --quantize as NF4, and its first steps), and only when they are named
  * `fit` (what the page finds out about a GPU at its first visit), `race` (tile shapes of products against each other), `beside` (steps in turn with the reference of --beside on the same GPU),
  * `real-rows` (pairs per second on real rows, or those of --rows, in turn with the reference, and what each saving is worth) and
- * `scaling` (time over tokens, layers and many steps). Prints tables, and writes JSON with --out, section by section; a section
+ * `scaling` (time over tokens, layers and many steps) and `keep` (what keep_bytes buys). Prints tables, and writes JSON with --out, section by section; a section
  * that would begin after --seconds is left out.
  */
 import { existsSync } from 'node:fs';
@@ -21,6 +21,7 @@ import { ceiling } from '../bench/sections/ceiling';
 import { evaluation } from '../bench/sections/eval';
 import { fit } from '../bench/sections/fit';
 import { generation } from '../bench/sections/generate';
+import { keep } from '../bench/sections/keep';
 import { load } from '../bench/sections/load';
 import { products } from '../bench/sections/products';
 import { race } from '../bench/sections/race';
@@ -48,8 +49,9 @@ const SECTIONS: Record<string, Section> = {
   beside,
   'real-rows': realRows,
   scaling,
+  keep,
 };
-const ONLY_WHEN_NAMED = ['fit', 'race', 'beside', 'real-rows', 'scaling'];
+const ONLY_WHEN_NAMED = ['fit', 'race', 'beside', 'real-rows', 'scaling', 'keep'];
 
 const { values } = parseArgs({
   options: {

@@ -358,7 +358,7 @@ describe('the choice of a tile', () => {
         const size = sized(m, n, k);
         const { tile, splits } = chooseTile(profile, size, true);
         const time = productTime(tile, size, splits);
-        const others = m > 48 ? [profile.large, profile.medium!, profile.small] : [profile.wide!];
+        const others = m > 48 ? [profile.tuned!['forward NF4']!, profile.medium!, profile.small] : [profile.wide!];
         for (const other of others) {
           for (const s of [1, 2, 4, 8, 16]) {
             if (s * m * n <= PARTIAL_VALUES && k / s >= 128) {
