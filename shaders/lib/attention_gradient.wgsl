@@ -1,5 +1,5 @@
-// Shared by the backward kernels of attention: their bindings, and staging of the outputs' gradient for `accumulate`, as
-// rows (OUT_ROWS: dQ) or as columns (dK and dV).
+// Shared by the backward kernels of attention: their bindings, staging of the outputs' gradient, and the wide product with rows
+// that are still there from `multiply`.
 @group(0) @binding(3) var<storage, read> d_out: array<vec4f>;
 @group(0) @binding(4) var<storage, read> lse: array<f32>;
 @group(0) @binding(5) var<storage, read> delta: array<f32>;
@@ -10,26 +10,50 @@ fn load_d_out(row: u32, end: u32, column: u32) -> vec4f {
   return d_out[row * p.heads * WIDE + column];
 }
 
-//#if OUT_ROWS
-fn stage_d_out_a(row0: u32, end: u32, column: u32, thread: u32) {
-  for (var i = thread; i < DK * TILE / 16u; i += THREADS) {
-    let kb = i % (DK / 4u);
-    let r = row0 + 4u * (i / (DK / 4u));
-    let c = column + kb;
-    let t = transpose(mat4x4f(
-      load_d_out(r, end, c), load_d_out(r + 1u, end, c), load_d_out(r + 2u, end, c), load_d_out(r + 3u, end, c)));
-    for (var j = 0u; j < 4u; j++) { a_tile[(4u * kb + j) * A_STRIDE + i / (DK / 4u)] = t[j]; }
+fn stage_d_out_a(at: u32, row0: u32, end: u32, column: u32, thread: u32) {
+  var values: Fetched;
+  for (var l = 0u; l < A_FETCHES; l++) {
+    let i = thread + l * THREADS;
+    values[l] = load_d_out(row0 + i / DQ, end, column + i % DQ);
+  }
+  put_a(&values, at, thread);
+}
+
+fn stage_d_out_b(at: u32, row0: u32, end: u32, column: u32, thread: u32) {
+  var values: Fetched;
+  for (var l = 0u; l < B_FETCHES; l++) {
+    let i = thread + l * THREADS;
+    values[l] = load_d_out(row0 + i / DQ, end, column + i % DQ);
+  }
+  put_b(&values, at, thread);
+}
+
+fn stage_d_out_wide(at: u32, row0: u32, end: u32, column: u32, thread: u32) {
+  var values: Fetched;
+  for (var l = 0u; l < WIDE_FETCHES; l++) {
+    let i = thread + l * THREADS;
+    values[l] = load_d_out(row0 + i / WIDE, end, column + i % WIDE);
+  }
+  put_wide(&values, at, thread);
+}
+
+// acc += weights * the BN rows whose CHUNKS chunks put_b left at `b_at`: BOTH products read one copy.
+fn multiply_staged(acc: ptr<function, Wide>, w_at: u32, b_at: u32, tx: u32, ty: u32) {
+  const unrolled = min(WQ, UNROLL / 4u);
+  for (var g = 0u; g < p.staged_groups; g++) {
+    for (var u = 0u; u < unrolled; u++) {
+      let kq = g % (WQ / unrolled) * unrolled + u;
+      var w: array<vec4f, TM>;
+      for (var i = 0u; i < TM; i++) { w[i] = memory[w_at + place_weight(ty % TY + i * TY, kq)]; }
+      for (var d = 0u; d < 4u; d++) {
+        for (var j = 0u; j < COLS; j++) {
+          let column = tx % TX + j * TX;
+          if (WIDE % TX == 0u || column < WIDE) {
+            let b = memory[b_at + column / DQ % CHUNKS * B_CHUNK + place_b(kq * 4u + d, column % DQ)];
+            for (var i = 0u; i < TM; i++) { (*acc)[i * COLS + j] += w[i][d] * b; }
+          }
+        }
+      }
+    }
   }
 }
-//#else
-fn stage_d_out_b(row0: u32, end: u32, column: u32, thread: u32) {
-  for (var i = thread; i < DK * TILE / 16u; i += THREADS) {
-    let kb = i % (DK / 4u);
-    let r = row0 + 4u * (i / (DK / 4u));
-    let c = column + kb;
-    let t = transpose(mat4x4f(
-      load_d_out(r, end, c), load_d_out(r + 1u, end, c), load_d_out(r + 2u, end, c), load_d_out(r + 3u, end, c)));
-    for (var j = 0u; j < 4u; j++) { b_tile[(4u * kb + j) * B_STRIDE + i / (DK / 4u)] = t[j]; }
-  }
-}
-//#endif

@@ -1,10 +1,18 @@
-// Shared parts of the attention kernels. A workgroup owns TILE rows of one run (queries forward and for dQ, keys for
-// dK and dV) and walks over tiles of the other side.
+// Shared parts of the attention kernels. A workgroup owns BM rows of one run (queries forward and for dQ, keys for dK and
+// dV) and walks over the other side, BN at a time.
 //
-// Two products do all the work: `accumulate` over the head dimension (DK values at a time) gives a TILE x TILE block of
-// scores, and `accumulate_wide` multiplies such a block, kept in `block`, with TILE rows of HEAD_DIM values.
+// Two products do all the work. `multiply` goes along the head dimension and gives BM x BN scores; both operands lie in
+// workgroup memory as they do in the buffers, a row's values as vec4, DC of them at a time. The scores, or what is made
+// of them, are put down as BM rows of BN weights, and `multiply_wide` multiplies those with BN rows of HEAD_DIM values. A thread
+// has rows ty + i * TY of both results, of scores the columns (tx + j * TX) * 4 .. + 3, of wide results the vec4 tx + j * TX.
+//
+// vec4 c of a row lies at c ^ (row % 8): neighbouring threads that read one column of neighbouring rows meet
+// different banks, without the padding that would not fit beside three tiles of 16 KiB. Every index into workgroup memory is
+// made of constants and remainders by constants: see lib/product_tile.
 struct Params {
   heads: u32, kv_heads: u32, ld: u32, scale: f32,
+  // Rounds of the three products: from here, so that the compiler keeps them loops.
+  groups: u32, wide_groups: u32, staged_groups: u32,
 }
 
 // One tile: rows [start, start + count) of a run that begins at run_start. A query sees the keys
@@ -18,24 +26,44 @@ struct Tile {
 @group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
 @group(0) @binding(2) var<storage, read> tiles: array<Tile>;
 
-//#include product_tile
-
-const MASKED = -1e30;
+const LOG2_E = 1.4426950408889634;
+const TX = BN / TN;
+const TY = BM / TM;
+const THREADS = TX * TY;
+const LANES_X = min(8u, TX);
+const LANES_Y = min(4u, TY);
+// Workgroups that share a tile of the table.
+const PARTS = TILE / BM;
 const WIDE = HEAD_DIM / 4u;
-const WIDE_ROWS = select(8u, 16u, HEAD_DIM <= 64u);
+const DQ = DC / 4u;
+const CHUNKS = WIDE / DQ;
 const COLS = (WIDE + TX - 1u) / TX;
-// Groups of four rows that a thread owns.
-const ROW_GROUPS = TM / 4u;
-const BLOCK_STRIDE = TILE / 4u + 1u;
+// vec4 of a row of weights.
+const WQ = BN / 4u;
+const A_CHUNK = BM * DQ;
+const B_CHUNK = BN * DQ;
+const WEIGHTS = BM * WQ;
+const STAGED_ROWS = WIDE_ROWS * WIDE;
+const TURN = min(8u, DQ);
+const WEIGHT_TURN = min(8u, WQ);
+const A_FETCHES = (A_CHUNK + THREADS - 1u) / THREADS;
+const B_FETCHES = (B_CHUNK + THREADS - 1u) / THREADS;
+const WIDE_FETCHES = (STAGED_ROWS + THREADS - 1u) / THREADS;
+// vec4 along the inner dimension that are unrolled.
+const GROUP = min(DQ, UNROLL / 4u);
+const WIDE_GROUP = min(WIDE_ROWS / 4u, UNROLL / 4u);
 
-// [column][row / 4] as vec4 along the rows.
-var<workgroup> block: array<vec4f, TILE * BLOCK_STRIDE>;
-var<workgroup> wide_tile: array<vec4f, WIDE_ROWS * WIDE>;
-
+alias Scores = array<vec4f, TM * TN / 4u>;
 alias Wide = array<vec4f, TM * COLS>;
+alias Fetched = array<vec4f, max(A_FETCHES, max(B_FETCHES, WIDE_FETCHES))>;
 
-// Row of the tile that a thread's r-th row is.
-fn own_row(ty: u32, r: u32) -> u32 { return (ty + (r / 4u) * TY) * 4u + r % 4u; }
+// Where a thread stands among the TX x TY: neighbours in blocks of LANES_X x LANES_Y.
+fn thread_x(thread: u32) -> u32 {
+  return (thread / (LANES_X * LANES_Y)) % (TX / LANES_X) * LANES_X + thread % LANES_X;
+}
+fn thread_y(thread: u32) -> u32 {
+  return (thread / (LANES_Y * TX) * LANES_Y + thread / LANES_X % LANES_Y) % TY;
+}
 
 fn q_column(head: u32) -> u32 { return head * WIDE; }
 fn k_column(head: u32) -> u32 { return (p.heads + head) * WIDE; }
@@ -46,57 +74,120 @@ fn load_qkv(row: u32, end: u32, column: u32) -> vec4f {
   return qkv[row * (p.ld / 4u) + column];
 }
 
-// Stages DK values from `column` (in vec4) of the rows [row0, end) for `accumulate`.
-fn stage_qkv_a(row0: u32, end: u32, column: u32, thread: u32) {
-  for (var i = thread; i < DK * TILE / 16u; i += THREADS) {
-    let kb = i % (DK / 4u);
-    let r = row0 + 4u * (i / (DK / 4u));
-    let c = column + kb;
-    let t = transpose(mat4x4f(
-      load_qkv(r, end, c), load_qkv(r + 1u, end, c), load_qkv(r + 2u, end, c), load_qkv(r + 3u, end, c)));
-    for (var j = 0u; j < 4u; j++) { a_tile[(4u * kb + j) * A_STRIDE + i / (DK / 4u)] = t[j]; }
+// Rows of the owned side.
+fn place_a(row: u32, c: u32) -> u32 { return row % BM * DQ + (c ^ (row % TURN)) % DQ; }
+// Rows of the walked side: those four that are neighbouring columns of a thread lie BN / 4 apart.
+fn place_b(row: u32, c: u32) -> u32 {
+  return (row % 4u * (BN / 4u) + row / 4u % (BN / 4u)) * DQ + (c ^ (row / 4u % TURN)) % DQ;
+}
+fn place_weight(row: u32, c: u32) -> u32 { return row % BM * WQ + (c ^ (row % WEIGHT_TURN)) % WQ; }
+
+fn put_a(values: ptr<function, Fetched>, at: u32, thread: u32) {
+  for (var l = 0u; l < A_FETCHES; l++) {
+    let i = thread + l * THREADS;
+    if (A_CHUNK % THREADS == 0u || i < A_CHUNK) { memory[at + place_a(i / DQ, i % DQ)] = (*values)[l]; }
   }
 }
 
-fn stage_qkv_b(row0: u32, end: u32, column: u32, thread: u32) {
-  for (var i = thread; i < DK * TILE / 16u; i += THREADS) {
-    let kb = i % (DK / 4u);
-    let r = row0 + 4u * (i / (DK / 4u));
-    let c = column + kb;
-    let t = transpose(mat4x4f(
-      load_qkv(r, end, c), load_qkv(r + 1u, end, c), load_qkv(r + 2u, end, c), load_qkv(r + 3u, end, c)));
-    for (var j = 0u; j < 4u; j++) { b_tile[(4u * kb + j) * B_STRIDE + i / (DK / 4u)] = t[j]; }
+fn put_b(values: ptr<function, Fetched>, at: u32, thread: u32) {
+  for (var l = 0u; l < B_FETCHES; l++) {
+    let i = thread + l * THREADS;
+    if (B_CHUNK % THREADS == 0u || i < B_CHUNK) { memory[at + place_b(i / DQ, i % DQ)] = (*values)[l]; }
   }
 }
 
-// Puts down this thread's TM x 4 scores.
-fn store_block(scores: ptr<function, Accumulators>, thread_x: u32, thread_y: u32) {
-  for (var g = 0u; g < ROW_GROUPS; g++) {
-    let t = transpose(mat4x4f((*scores)[4u * g], (*scores)[4u * g + 1u], (*scores)[4u * g + 2u], (*scores)[4u * g + 3u]));
-    for (var c = 0u; c < 4u; c++) { block[(thread_x % TX * 4u + c) * BLOCK_STRIDE + thread_y % TY + g * TY] = t[c]; }
+fn put_wide(values: ptr<function, Fetched>, at: u32, thread: u32) {
+  for (var l = 0u; l < WIDE_FETCHES; l++) {
+    let i = thread + l * THREADS;
+    if (STAGED_ROWS % THREADS == 0u || i < STAGED_ROWS) { memory[at + i % STAGED_ROWS] = (*values)[l]; }
   }
 }
 
-// acc[TM rows of this thread][its columns] += block[rows][first .. first + WIDE_ROWS] * wide_tile
-fn accumulate_wide(acc: ptr<function, Wide>, first: u32, thread_x: u32, thread_y: u32) {
-  let at = first / WIDE_ROWS % (TILE / WIDE_ROWS) * (WIDE_ROWS * BLOCK_STRIDE) + thread_y % TY;
-  for (var k = 0u; k < WIDE_ROWS; k++) {
-    var s: array<vec4f, ROW_GROUPS>;
-    for (var g = 0u; g < ROW_GROUPS; g++) { s[g] = block[k * BLOCK_STRIDE + at + g * TY]; }
-    for (var j = 0u; j < COLS; j++) {
-      let column = thread_x % TX + j * TX;
-      if (WIDE % TX == 0u || column < WIDE) {
-        let value = wide_tile[k * WIDE + column % WIDE];
-        for (var g = 0u; g < ROW_GROUPS; g++) {
-          for (var r = 0u; r < 4u; r++) { (*acc)[(4u * g + r) * COLS + j] += s[g][r] * value; }
+// DC values of BM owned rows, of BN walked rows; all values of WIDE_ROWS walked rows. Rows from `end` on are zero.
+fn fetch_qkv_a(values: ptr<function, Fetched>, row0: u32, end: u32, column: u32, thread: u32) {
+  for (var l = 0u; l < A_FETCHES; l++) {
+    let i = thread + l * THREADS;
+    (*values)[l] = load_qkv(row0 + i / DQ, end, column + i % DQ);
+  }
+}
+
+fn fetch_qkv_b(values: ptr<function, Fetched>, row0: u32, end: u32, column: u32, thread: u32) {
+  for (var l = 0u; l < B_FETCHES; l++) {
+    let i = thread + l * THREADS;
+    (*values)[l] = load_qkv(row0 + i / DQ, end, column + i % DQ);
+  }
+}
+
+fn fetch_qkv_wide(values: ptr<function, Fetched>, row0: u32, end: u32, column: u32, thread: u32) {
+  for (var l = 0u; l < WIDE_FETCHES; l++) {
+    let i = thread + l * THREADS;
+    (*values)[l] = load_qkv(row0 + i / WIDE, end, column + i % WIDE);
+  }
+}
+
+fn stage_qkv_a(at: u32, row0: u32, end: u32, column: u32, thread: u32) {
+  var values: Fetched;
+  fetch_qkv_a(&values, row0, end, column, thread);
+  put_a(&values, at, thread);
+}
+
+fn stage_qkv_b(at: u32, row0: u32, end: u32, column: u32, thread: u32) {
+  var values: Fetched;
+  fetch_qkv_b(&values, row0, end, column, thread);
+  put_b(&values, at, thread);
+}
+
+fn stage_qkv_wide(at: u32, row0: u32, end: u32, column: u32, thread: u32) {
+  var values: Fetched;
+  fetch_qkv_wide(&values, row0, end, column, thread);
+  put_wide(&values, at, thread);
+}
+
+// acc += A Bᵀ over DC values of the head dimension.
+fn multiply(acc: ptr<function, Scores>, a_at: u32, b_at: u32, tx: u32, ty: u32) {
+  for (var g = 0u; g < p.groups; g++) {
+    for (var u = 0u; u < GROUP; u++) {
+      let c = g % (DQ / GROUP) * GROUP + u;
+      var a: array<vec4f, TM>;
+      for (var i = 0u; i < TM; i++) { a[i] = memory[a_at + place_a(ty % TY + i * TY, c)]; }
+      for (var j = 0u; j < TN / 4u; j++) {
+        for (var n = 0u; n < 4u; n++) {
+          let b = memory[b_at + place_b((tx % TX + j * TX) * 4u + n, c)];
+          for (var d = 0u; d < 4u; d++) {
+            for (var i = 0u; i < TM; i++) { (*acc)[i * (TN / 4u) + j][n] += a[i][d] * b[d]; }
+          }
         }
       }
     }
   }
 }
 
-fn stage_wide_qkv(row0: u32, end: u32, column: u32, thread: u32) {
-  for (var i = thread; i < WIDE_ROWS * WIDE; i += THREADS) {
-    wide_tile[i] = load_qkv(row0 + i / WIDE, end, column + i % WIDE);
+fn put_weights(scores: ptr<function, Scores>, at: u32, tx: u32, ty: u32) {
+  for (var i = 0u; i < TM; i++) {
+    for (var j = 0u; j < TN / 4u; j++) {
+      memory[at + place_weight(ty % TY + i * TY, tx % TX + j * TX)] = (*scores)[i * (TN / 4u) + j];
+    }
+  }
+}
+
+// acc += weights [BM rows][first .. first + WIDE_ROWS] * the WIDE_ROWS rows at `b_at`, as put_wide leaves them.
+fn multiply_wide(acc: ptr<function, Wide>, w_at: u32, first: u32, b_at: u32, tx: u32, ty: u32) {
+  for (var g = 0u; g < p.wide_groups; g++) {
+    for (var u = 0u; u < WIDE_GROUP; u++) {
+      let kq = g % (WIDE_ROWS / 4u / WIDE_GROUP) * WIDE_GROUP + u;
+      var w: array<vec4f, TM>;
+      for (var i = 0u; i < TM; i++) {
+        w[i] = memory[w_at + place_weight(ty % TY + i * TY, first / 4u % WQ + kq)];
+      }
+      for (var d = 0u; d < 4u; d++) {
+        for (var j = 0u; j < COLS; j++) {
+          let column = tx % TX + j * TX;
+          if (WIDE % TX == 0u || column < WIDE) {
+            let b = memory[b_at + (kq * 4u + d) * WIDE + column % WIDE];
+            for (var i = 0u; i < TM; i++) { (*acc)[i * COLS + j] += w[i][d] * b; }
+          }
+        }
+      }
+    }
   }
 }

@@ -91,9 +91,10 @@ export class Bench {
     return buffer;
   }
 
-  /** Values between -0.5 and 0.5. */
-  floats(count: number): View {
-    return { buffer: this.fill(this.buffer(count * 4), this.#random) };
+  /** Values between -0.5 and 0.5, times `scale`. */
+  floats(count: number, scale = 1): View {
+    const values = scale === 1 ? this.#random : this.#random.map((value) => scale * value);
+    return { buffer: this.fill(this.buffer(count * 4), values) };
   }
 
   /** Random bits, of a number format in which all bits are numbers. */

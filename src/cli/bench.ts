@@ -5,10 +5,11 @@
  * weight format and both directions), `step` (whole ORPO steps of a random Llama-3.2-1B-shaped model with NF4 weights),
  * `tokenise` (rows to token ids), `eval` (multiple choice in shared packs and one by one), `generate` (tokens a second),
  * `load` (the model of --model from disk to the GPU, with --quantize as NF4, and its first steps), and only when they are named
- * `fit` (what the page finds out about a GPU at its first visit), `race` (tile shapes of products against each other), `beside` (steps in turn with the reference of --beside on the same GPU),
- * `real-rows` (pairs per second on real rows, or those of --rows, in turn with the reference, and what each saving is worth) and
- * `scaling` (time over tokens, layers and many steps) and `keep` (what keep_bytes buys). Prints tables, and writes JSON with --out, section by section; a section
- * that would begin after --seconds is left out.
+ * `fit` (what the page finds out about a GPU at its first visit), `race` (tile shapes of products against each other),
+ * `attention` (its kernels at the heads of 1B and 8B models), `attention-race` (their shapes against each other), `beside` (steps
+ * in turn with the reference of --beside on the same GPU), `real-rows` (pairs per second on real rows, or those of --rows, in turn
+ * with the reference, and what each saving is worth), `scaling` (time over tokens, layers and many steps) and `keep` (what keep_bytes
+ * buys). Prints tables, and writes JSON with --out, section by section; a section that would begin after --seconds is left out.
  */
 import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -16,6 +17,8 @@ import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Bench, type Measurement } from '../bench/harness';
 import type { BenchRun, Section } from '../bench/section';
+import { attention } from '../bench/sections/attention';
+import { attentionRace } from '../bench/sections/attention_race';
 import { beside } from '../bench/sections/beside';
 import { ceiling } from '../bench/sections/ceiling';
 import { evaluation } from '../bench/sections/eval';
@@ -43,6 +46,8 @@ const SECTIONS: Record<string, Section> = {
   tokenise,
   fit,
   race,
+  attention,
+  'attention-race': attentionRace,
   load,
   eval: evaluation,
   generate: generation,
@@ -51,7 +56,7 @@ const SECTIONS: Record<string, Section> = {
   scaling,
   keep,
 };
-const ONLY_WHEN_NAMED = ['fit', 'race', 'beside', 'real-rows', 'scaling', 'keep'];
+const ONLY_WHEN_NAMED = ['fit', 'race', 'attention', 'attention-race', 'beside', 'real-rows', 'scaling', 'keep'];
 
 const { values } = parseArgs({
   options: {

@@ -1,4 +1,5 @@
 /** Which kernels and tile shapes are used on this device. */
+import type { AttentionKind, AttentionShape } from '../ops/attention_shape';
 import type { MatrixUnits, Tier } from './tiers';
 
 /**
@@ -42,8 +43,10 @@ export interface KernelProfile {
   readonly wide?: MatmulTile;
   /** Queries (and keys) of one attention tile. */
   readonly attentionTile: number;
-  /** Values of the head dimension that the backward stages at a time, 16 when absent. */
-  readonly attentionDepth?: 16 | 32;
+  /** Bytes of workgroup memory that an attention kernel may take, 16 KiB when absent. */
+  readonly attentionMemory?: number;
+  /** Shapes of attention's kernels in place of those chosen by size. */
+  readonly attention?: Partial<Record<AttentionKind, AttentionShape>>;
   /** Threads of row-wise kernels (norms, softmax, reductions). */
   readonly rowThreads: number;
 }
@@ -108,7 +111,7 @@ export function profileFor(
     wide: { bm: 16, bn: 64, bk: 32, tm: 4, tn: 4 },
     // Tiles of 64 rows need 31 KiB.
     attentionTile: roomy && maxComputeWorkgroupStorageSize >= 32768 ? 64 : 32,
-    attentionDepth: deeper ? 32 : 16,
+    attentionMemory: maxComputeWorkgroupStorageSize,
     rowThreads: 128,
   };
 }

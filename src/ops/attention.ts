@@ -5,8 +5,8 @@ import backwardQSource from '../../shaders/attention_backward_q.wgsl?raw';
 import deltaSource from '../../shaders/attention_delta.wgsl?raw';
 import directSource from '../../shaders/attention_direct.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
-import type { KernelSpec } from '../gpu/kernels';
 import type { KernelProfile } from '../gpu/profile';
+import { type AttentionKind, attentionConstants, attentionShape } from './attention_shape';
 import { itemGroups } from './rows';
 
 export interface AttentionArgs {
@@ -23,70 +23,41 @@ export interface AttentionArgs {
   span: number;
 }
 
-type Kind = 'FORWARD' | 'BACKWARD_Q' | 'BACKWARD_KV';
-
-function constants(profile: KernelProfile, kind: Kind, headDim: number): Record<string, number> {
-  const { attentionTile: tile, attentionDepth = 16 } = profile;
-  // Eight rows a thread read workgroup memory less often; the softmax of the forward would rather have more threads.
-  const tm = kind !== 'FORWARD' && tile >= 32 ? 8 : 4;
-  const depth = kind === 'FORWARD' ? 16 : attentionDepth;
-  const dk = [depth, 16, 8].find((n) => headDim % n === 0) ?? 4;
-  return {
-    TILE: tile,
-    HEAD_DIM: headDim,
-    DK: dk,
-    BM: tile,
-    BN: tile,
-    BK: dk,
-    TM: tm,
-    TN: 4,
-    STAGES: 1,
-    UNROLL: 8,
-    LANES_X: Math.min(8, tile / 4),
-    LANES_Y: Math.min(4, tile / tm),
-  };
-}
-
-const SOURCES: Record<Kind, string> = {
+const SOURCES: Record<AttentionKind, string> = {
   FORWARD: forwardSource,
   BACKWARD_Q: backwardQSource,
   BACKWARD_KV: backwardKvSource,
 };
 
-const kernel = (profile: KernelProfile, kind: Kind, headDim: number): KernelSpec =>
-  profile.direct
-    ? {
-        name: `attention direct ${kind}`,
-        source: directSource,
-        flags: [kind],
-        constants: { TILE: profile.attentionTile, HEAD_DIM: headDim },
-      }
-    : {
-        name: `attention ${kind}`,
-        source: SOURCES[kind],
-        // Both sides of a score block are staged along the head dimension; OUT_ROWS: the outputs' gradient is on its left.
-        flags: kind === 'BACKWARD_Q' ? ['A_ROWS_K', 'OUT_ROWS'] : ['A_ROWS_K'],
-        constants: constants(profile, kind, headDim),
-      };
-
-const params = (a: AttentionArgs) => ({
-  heads: a.heads,
-  kv_heads: a.kvHeads,
-  ld: (a.heads + 2 * a.kvHeads) * a.headDim,
-  scale: 1 / Math.sqrt(a.headDim),
-});
-
-const cost = (a: AttentionArgs, products: number) => 2 * products * a.tokens * a.span * a.heads * a.headDim;
+/** Runs one of the three large kernels. `products` of the head dimension per query and key, for the estimate of its cost. */
+function dispatch(
+  cmd: Commands,
+  profile: KernelProfile,
+  kind: AttentionKind,
+  a: AttentionArgs,
+  views: Record<string, View>,
+  products: number,
+): void {
+  const { heads, kvHeads, headDim, tileCount } = a;
+  const params = { heads, kv_heads: kvHeads, ld: (heads + 2 * kvHeads) * headDim, scale: 1 / Math.sqrt(headDim) };
+  const cost = 2 * products * a.tokens * a.span * heads * headDim;
+  const owners = kind === 'BACKWARD_KV' ? kvHeads : heads;
+  if (profile.direct) {
+    const constants = { TILE: profile.attentionTile, HEAD_DIM: headDim };
+    const spec = { name: `attention direct ${kind}`, source: directSource, flags: [kind], constants };
+    cmd.dispatch(spec, views, params, [tileCount, owners], cost);
+    return;
+  }
+  const shape = attentionShape(profile, kind, headDim);
+  const { constants, rounds } = attentionConstants(profile, shape, headDim);
+  const spec = { name: `attention ${kind}`, source: SOURCES[kind], constants };
+  const parts = profile.attentionTile / shape.bm;
+  cmd.dispatch(spec, views, { ...params, ...rounds }, [owners, tileCount * parts], cost);
+}
 
 /** out [tokens, heads headDim] and lse [tokens, heads]. */
 export function attention(cmd: Commands, profile: KernelProfile, a: AttentionArgs, out: View, lse: View): void {
-  cmd.dispatch(
-    kernel(profile, 'FORWARD', a.headDim),
-    { qkv: a.qkv, tiles: a.tiles, out, lse },
-    params(a),
-    [a.tileCount, a.heads],
-    cost(a, 2),
-  );
+  dispatch(cmd, profile, 'FORWARD', a, { qkv: a.qkv, tiles: a.tiles, out, lse }, 2);
 }
 
 export interface AttentionGradients {
@@ -105,6 +76,13 @@ export function attentionBackward(
   a: AttentionArgs,
   g: AttentionGradients,
 ): void {
+  attentionDelta(cmd, a, g);
+  attentionDQ(cmd, profile, a, g);
+  attentionDKV(cmd, profile, a, g);
+}
+
+/** delta, which the other two read. */
+export function attentionDelta(cmd: Commands, a: AttentionArgs, g: AttentionGradients): void {
   const rows = a.tokens * a.heads;
   cmd.dispatch(
     { name: 'attention delta', source: deltaSource },
@@ -113,7 +91,23 @@ export function attentionBackward(
     itemGroups(rows),
     2 * rows * a.headDim,
   );
-  const views = { qkv: a.qkv, tiles: a.tiles, d_out: g.dOut, lse: g.lse, delta: g.delta, d_qkv: g.dQkv };
-  cmd.dispatch(kernel(profile, 'BACKWARD_Q', a.headDim), views, params(a), [a.tileCount, a.heads], cost(a, 3));
-  cmd.dispatch(kernel(profile, 'BACKWARD_KV', a.headDim), views, params(a), [a.tileCount, a.kvHeads], cost(a, 4));
+}
+
+const gradientViews = (a: AttentionArgs, g: AttentionGradients) => ({
+  qkv: a.qkv,
+  tiles: a.tiles,
+  d_out: g.dOut,
+  lse: g.lse,
+  delta: g.delta,
+  d_qkv: g.dQkv,
+});
+
+/** The queries' part of dQkv. */
+export function attentionDQ(cmd: Commands, profile: KernelProfile, a: AttentionArgs, g: AttentionGradients): void {
+  dispatch(cmd, profile, 'BACKWARD_Q', a, gradientViews(a, g), 3);
+}
+
+/** The keys' and values' part of dQkv. */
+export function attentionDKV(cmd: Commands, profile: KernelProfile, a: AttentionArgs, g: AttentionGradients): void {
+  dispatch(cmd, profile, 'BACKWARD_KV', a, gradientViews(a, g), 4);
 }

@@ -9,7 +9,7 @@ import { packPairs as referencePack } from '../reference/batch';
 import { randomPair } from '../reference/random-model';
 import { createRng, type Rng } from '../reference/rng';
 import { attentionBounds } from './attention-bounds';
-import { cmd, expectWithin, gpuProfiles, input, output, profileCases, read, run } from './support';
+import { cmd, expectWithin, gpuProfiles, input, output, profileCases, profiles, read, run } from './support';
 
 interface Heads {
   heads: number;
@@ -145,6 +145,63 @@ test('the tile of a GPU, head width 128, grouped queries', async () => {
     { heads: 2, kvHeads: 1, headDim: 128 },
     rng,
   );
+});
+
+/** Ways to keep rows in workgroup memory, in tiles small enough for SwiftShader; head width 16 in one chunk or two. */
+const SHAPES: Record<string, KernelProfile['attention']> = {
+  'rows kept and read by both products, half a tile of the table': {
+    FORWARD: { bm: 8, bn: 16, tm: 4, tn: 4, dc: 16, keep: true },
+    BACKWARD_Q: { bm: 8, bn: 16, tm: 4, tn: 4, dc: 16, keep: true, both: true },
+    BACKWARD_KV: { bm: 8, bn: 16, tm: 4, tn: 4, dc: 16, keep: true, both: true },
+  },
+  'the next rows loaded early, two chunks, wider walks': {
+    FORWARD: { bm: 16, bn: 32, tm: 4, tn: 8, dc: 8, keep: true, prefetch: true },
+    BACKWARD_Q: { bm: 16, bn: 8, tm: 4, tn: 4, dc: 8, both: true },
+    BACKWARD_KV: { bm: 16, bn: 8, tm: 4, tn: 4, dc: 8, both: true },
+  },
+  'owned rows kept, walked ones staged twice': {
+    FORWARD: { bm: 16, bn: 8, tm: 4, tn: 4, dc: 8, prefetch: true },
+    BACKWARD_Q: { bm: 16, bn: 16, tm: 4, tn: 8, dc: 8, keep: true },
+    BACKWARD_KV: { bm: 16, bn: 16, tm: 4, tn: 8, dc: 8, keep: true },
+  },
+};
+
+test.each(Object.entries(SHAPES))('%s', async (name, attention) => {
+  const rng = createRng(name.length);
+  const pairs = [randomPair(rng, 100, 21, 35, 3), randomPair(rng, 100, 2, 40, 33), nestedPair(rng, 5, 4)];
+  await check({ ...profiles['tiles of 16'], attention }, pairs, { heads: 4, kvHeads: 2, headDim: 16 }, rng);
+});
+
+test('scores that rise by hundreds along a row', async () => {
+  const rng = createRng(8);
+  const { heads, kvHeads, headDim, length } = { heads: 1, kvHeads: 1, headDim: 8, length: 50 };
+  const values = new Float64Array(length * 3 * headDim);
+  for (let t = 0; t < length; t++) {
+    // Scores 8 * 4 size / √8 = 11.3 size: up to 452, and then down again.
+    const size = t < 40 ? t : 80 - t;
+    values.fill(1, t * 24, t * 24 + 8);
+    values.fill(size * 4, t * 24 + 8, t * 24 + 16);
+    values[t * 24 + 16] = t;
+  }
+  const one = { ...randomPair(rng, 100, 1, length - 1, 1) };
+  one.rejected_input_ids = one.chosen_input_ids;
+  one.rejected_labels = one.chosen_labels;
+  const profile = profiles['tiles of 16'];
+  const shape = pairShape(one, true, profile.attentionTile);
+  const pack = packPairs([{ pair: one, shape, scales: { nll: 1, oddsRatio: 1 } }], true, profile.attentionTile);
+  const args = { heads, kvHeads, headDim, tokens: length, span: pack.span, tileCount: pack.tiles };
+  const out = output(length * headDim);
+  const lse = output(length);
+  await run(() => attention(cmd, profile, { ...args, qkv: input(values), tiles: input(pack.tileTable) }, out, lse));
+  const o = await read(out);
+  const l = await read(lse);
+  // Each step of 1 in `size` is worth 4 √8 = 11.3, so the largest takes nearly all.
+  for (let t = 0; t < length; t++) {
+    const best = Math.min(t, 40);
+    const others = t > 40 ? 3e-5 : 2e-5;
+    expect(Math.abs(o[t * headDim] - best)).toBeLessThan(others * Math.max(1, best));
+    expect(Math.abs(l[t] - best * 4 * Math.sqrt(8))).toBeLessThan(1e-6 * best * 12 + 3e-5);
+  }
 });
 
 test('head width 128, direct', async () => {
