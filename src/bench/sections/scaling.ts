@@ -32,7 +32,8 @@ export const scaling: Section = async ({ gpu, quick, heapBytes, secondsLeft, pri
   const base = quick ? SLIVER : LLAMA_1B;
   const result: Record<string, unknown> = {};
   report.scaling = result;
-  const [warm, steps] = quick ? [1, 1] : [1, 2];
+  // The first steps after a model was made run at a low clock.
+  const [warm, steps] = quick ? [1, 1] : [3, 3];
   const time = async (layers: number, pairs: number, length: number) => {
     const model = await randomModel(gpu, { ...base, layers }, 'NF4', 'BF16');
     const c = { pairs, length, prompt: 1 };
