@@ -1,6 +1,6 @@
 /**
- * The kernels that a run will use, found by recording its first step with nothing behind it: neither memory is taken nor
- * work sent to the GPU, so all of them can be compiled at once before the step itself.
+ * The kernels that a run will use, found by recording some of its passes with nothing behind them: neither memory is taken nor
+ * work sent to the GPU, so all of them can be compiled at once before the first step.
  */
 import { packPairs } from '../data/packing';
 import type { KernelSpec } from '../gpu/kernels';
@@ -11,7 +11,21 @@ import { optimizerStep } from './optimizer';
 import { evalBatches, type PassPair, type ShapedPair, splitPasses } from './passes';
 import type { TrainingPlan } from './run-plan';
 
-/** What the first step and the first pass of an evaluation use. Later packs of odd sizes may need a few more. */
+/** Tiles depend on a pass's tokens: this many passes of later steps, from the shortest to the longest, are recorded too. */
+const LATER_PASSES = 5;
+
+function laterPasses({ steps, train, hparams, budget }: TrainingPlan): PassPair[][] {
+  const tokens = (pass: readonly PassPair[]) => pass.reduce((sum, { row }) => sum + train[row].shape.tokens, 0);
+  const passes = steps.slice(1).flatMap(({ micro }) => splitPasses(micro, train, hparams.beta, budget));
+  passes.sort((a, b) => tokens(a) - tokens(b));
+  const count = Math.min(LATER_PASSES, passes.length);
+  return Array.from(
+    { length: count },
+    (_, i) => passes[Math.round((i * (passes.length - 1)) / Math.max(1, count - 1))],
+  );
+}
+
+/** What the first step, the first pass of an evaluation and passes of other sizes use. Odd sizes may need a few more. */
 export async function kernelsOf(model: LoadedModel, plan: TrainingPlan): Promise<KernelSpec[]> {
   const { hparams, steps, train, evaluation, budget } = plan;
   const cmd = new Listing(model.gpu.device);
@@ -30,7 +44,10 @@ export async function kernelsOf(model: LoadedModel, plan: TrainingPlan): Promise
       tile,
     );
   const p = dropoutShare(hparams);
-  for (const [i, pass] of splitPasses(steps[0].micro, train, hparams.beta, budget).entries()) {
+  const passes = splitPasses(steps[0].micro, train, hparams.beta, budget);
+  // Kernels without tiles are the same for every size.
+  if (!model.gpu.profile.direct) passes.push(...laterPasses(plan));
+  for (const [i, pass] of passes.entries()) {
     const pack = packOf(pass, train);
     session.setDropout(p > 0 ? { p, seed: 0, firstToken: 0 } : null);
     await session.forward(pack, true);

@@ -1,7 +1,9 @@
 /** The kernels of a run are known before it, and compiled at once. */
 import { expect, test } from 'vitest';
+import type { TokenizedPair } from '../../src/data/types';
 import { Commands } from '../../src/gpu/commands';
 import { kernelKey } from '../../src/gpu/kernels';
+import { profileFor } from '../../src/gpu/profile';
 import { kernelsOf } from '../../src/train/kernel-list';
 import { testDevice } from '../support/gpu';
 import { open, pairs, start } from './support';
@@ -40,6 +42,30 @@ test.each([
   await run.trainer.run({ maxSteps: 2 });
   expect(model.cmd.kernels.size).toBe(size);
   run.session.destroy();
+  model.cmd.destroy();
+});
+
+test('the tiles of later passes are on the list as well, where they depend on a pass’s size', async () => {
+  const gpu = { ...open.gpu, profile: profileFor(device, false) };
+  const model = { ...open, gpu, cmd: new Commands(device) };
+  const [pair] = pairs;
+  const times = (ids: readonly number[], n: number) => Array.from({ length: n }, () => ids).flat();
+  const long: TokenizedPair = {
+    chosen_input_ids: times(pair.chosen_input_ids, 12),
+    chosen_labels: times(pair.chosen_labels, 12),
+    rejected_input_ids: times(pair.rejected_input_ids, 12),
+    rejected_labels: times(pair.rejected_labels, 12),
+  };
+  const listed = async (rows: TokenizedPair[]) => {
+    const hparams = { per_device_train_batch_size: 1, gradient_accumulation_steps: 1, shuffle: false };
+    const run = await start({ train: rows, hparams });
+    run.session.destroy();
+    return new Set((await kernelsOf(model, run.plan)).map(kernelKey));
+  };
+  const [short, alone, both] = [await listed([pair]), await listed([long]), await listed([pair, pair, long])];
+  const more = [...alone].filter((key) => !short.has(key));
+  expect(more.length).toBeGreaterThan(0);
+  expect([...alone].filter((key) => !both.has(key))).toEqual([]);
   model.cmd.destroy();
 });
 
