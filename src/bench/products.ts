@@ -1,5 +1,5 @@
 /** Matrix products: the square one that everybody quotes, the shapes of a model, and the narrow ones of LoRA. */
-import type { KernelProfile, MatmulTile } from '../gpu/profile';
+import { type KernelProfile, type MatmulTile, usesHalf } from '../gpu/profile';
 import { HalfOperands } from '../ops/half';
 import { MatmulOps } from '../ops/matmul';
 import type { Weight, WeightFormat } from '../ops/weight';
@@ -57,7 +57,7 @@ type Buffer = ReturnType<Bench['floats']>;
 
 /** Room for f16 operands, in tiers that have such. */
 function operands(bench: Bench, profile: KernelProfile, c: ProductCase): HalfOperands | undefined {
-  if (!profile.matrix) return undefined;
+  if (!usesHalf(profile)) return undefined;
   return new HalfOperands(bench.cmd, profile, {
     x: bench.buffer(2 * c.tokens * Math.max(c.rows, c.columns)),
     factors: bench.buffer(4 * c.tokens),
@@ -95,7 +95,7 @@ export async function productError(bench: Bench, c: ProductCase, profile: Kernel
   const values: Float32Array[] = [];
   for (const p of [
     profile,
-    { ...profile, direct: true, large: direct, tuned: undefined, small: direct, matrix: undefined },
+    { ...profile, direct: true, large: direct, tuned: undefined, small: direct, matrix: undefined, half: undefined },
   ]) {
     const to = bench.floats(c.tokens * outputs);
     const [x, y] = c.direction === 'forward' ? [from, to] : [to, from];

@@ -6,6 +6,7 @@ import { resolveTokenIds, tokenizeRow } from '../data/tokenize';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
 import type { PreferenceRow, TokenizedPair } from '../data/types';
 import { type AdapterTensor, readAdapter } from '../formats/peft';
+import { TIER_TOLERANCES, type Tier } from '../gpu/tiers';
 import { downloadAdapter, uploadAdapter } from '../model/adapter';
 import { loadModel } from '../model/load';
 import { Session } from '../model/session';
@@ -67,6 +68,27 @@ const jsonLines = (path: string) =>
     .filter(Boolean)
     .map((line) => JSON.parse(line));
 
+/**
+ * What a recorded run allows in a tier: in f32 its own tolerances; with f16 operands those of the tier for losses and
+ * gradients. Rewards are beta times a difference of the losses' size; how far the adapter comes to lie apart is reported.
+ */
+export function tolerancesIn(tier: Tier, own: GoldenAbout['tolerances']): GoldenAbout['tolerances'] {
+  if (tier === 'f32') return own;
+  const { loss, gradients } = TIER_TOLERANCES[tier];
+  const raised = (limit: number | undefined, least: number) => limit && Math.max(limit, least);
+  return {
+    firstLoss: raised(own.firstLoss, loss),
+    gradients: raised(own.gradients, gradients),
+    loss: raised(own.loss, loss),
+    margins: raised(own.margins, MARGINS),
+    evalLoss: raised(own.evalLoss, loss),
+    evalAccuracy: own.evalAccuracy,
+  };
+}
+
+/** Of rewards, absolutely, in tiers with f16 operands. */
+const MARGINS = 1e-3;
+
 const relative = (a: number, b: number) => Math.abs(a - b) / Math.max(Math.abs(b), 1e-12);
 
 const norm = (values: Iterable<number>) => {
@@ -117,6 +139,7 @@ export async function compareRun({ folder, models, about, maxSteps, tier, report
   });
 
   const gpu = await openTierGpu(tier);
+  const tolerances = tolerancesIn(gpu.profile.tier, about.tolerances);
   const model = await loadModel(gpu, files, undefined, { quantize: quantizeOptions(nf4) });
   const tile = gpu.profile.attentionTile;
   const plan = planTraining(model.config, gpu.device.limits, tile, hparams, train, evaluation);
@@ -126,7 +149,7 @@ export async function compareRun({ folder, models, about, maxSteps, tier, report
   uploadAdapter(session, init);
   if (existsSync(`${folder}/grads_step1.safetensors`)) {
     const worst = await worstGradient(session, plan, await adapterFile(folder, 'grads_step1.safetensors'));
-    report({ what: 'step 1 gradients, worst tensor (relative L2)', worst, limit: about.tolerances.gradients ?? null });
+    report({ what: 'step 1 gradients, worst tensor (relative L2)', worst, limit: tolerances.gradients ?? null });
     uploadAdapter(session, init);
   }
   const trainer = new Trainer(session, plan, {
@@ -135,11 +158,11 @@ export async function compareRun({ folder, models, about, maxSteps, tier, report
   });
   const finished = await trainer.run({ maxSteps });
   process.stderr.write('\r\x1b[K');
-  compareLogs(trainer, folder, about, report);
+  compareLogs(trainer, folder, tolerances, report);
   if (finished && existsSync(`${folder}/adapter_model.safetensors`)) {
     const final = await adapterFile(folder, 'adapter_model.safetensors');
     const worst = updateDistance(await downloadAdapter(session), final, init);
-    report({ what: 'adapter update (relative L2)', worst, limit: about.tolerances.adapterUpdate ?? null });
+    report({ what: 'adapter update (relative L2)', worst, limit: tolerances.adapterUpdate ?? null });
   }
   session.destroy();
 }
@@ -185,8 +208,12 @@ function updateDistance(ours: Tensors, theirs: Tensors, init: Tensors): number {
 /** Metrics that depend on TRL's padding (spec, trap 6), and a count that jumps when a margin is nearly zero. */
 const UNJUDGED = /logits\/|accuracies|log_odds/;
 
-function compareLogs(trainer: Trainer, folder: string, about: GoldenAbout, report: GoldenRun['report']): void {
-  const { tolerances } = about;
+function compareLogs(
+  trainer: Trainer,
+  folder: string,
+  tolerances: GoldenAbout['tolerances'],
+  report: GoldenRun['report'],
+): void {
   const log = jsonLines(`${folder}/log.jsonl`).slice(0, trainer.log.length);
   for (const key of ['loss', 'nll_loss', 'logps/chosen', 'logps/rejected'] as const) {
     report({

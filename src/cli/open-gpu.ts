@@ -14,7 +14,7 @@ export async function openTierGpu(tier: string | undefined, options: DawnOptions
   }
   const wanted = tier as Tier | 'auto';
   const api = await dawn({ ...options, toggles: [...(options.toggles ?? []), F16_ON_NVIDIA] });
-  const gpu = await openGpu(api, { tier: wanted });
+  const gpu = await openGpu(api, { tier: wanted, softwareTiers: wanted !== 'auto' });
   if (wanted !== 'auto' && gpu.profile.tier !== wanted) {
     throw new Error(`--tier ${tier}: this device has ${gpu.support.tiers.join(', ')}`);
   }

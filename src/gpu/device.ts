@@ -24,6 +24,8 @@ export interface OpenOptions {
   limits?: Record<string, number>;
   /** The tier to compute in, 'f32' when absent; the next slower one where the device lacks it. 'auto': the fastest it has. */
   tier?: Tier | 'auto';
+  /** Also on adapters that compute on the CPU, where faster tiers are slower: for tests of their kernels. */
+  softwareTiers?: boolean;
 }
 
 const WANTED_LIMITS = [
@@ -88,7 +90,7 @@ export async function openGpu(api: GPU | undefined, options: OpenOptions = {}): 
       `The GPU was lost (${loss.message || 'no reason given'}). Close other programs that use it and load the model again.`,
   );
   const isSoftware = isSoftwareAdapter(adapter.info);
-  const support = await tierSupport(device, adapter.info, isSoftware);
+  const support = await tierSupport(device, adapter.info, isSoftware && !options.softwareTiers);
   const profile = profileFor(device, isSoftware, chooseTier(support, options.tier ?? 'f32'), support.matrix);
   return { device, info: adapter.info, isSoftware, profile, support, faults, lost };
 }

@@ -18,6 +18,13 @@ export interface MatmulTile {
   unroll?: number;
 }
 
+/** Tiles of products with f16 operands: `unroll` is a multiple of 8 that divides `bk`, `tn` one of 8. */
+export interface HalfTiles {
+  readonly large: MatmulTile;
+  /** For products that would leave most of the GPU idle with `large`. */
+  readonly small: MatmulTile;
+}
+
 /** Products whose best tiles differ. */
 export type ProductKind = `${'forward' | 'backward'} ${'float' | 'NF4'}`;
 
@@ -28,6 +35,8 @@ export interface KernelProfile {
   readonly tier: Tier;
   /** Present in tier 'subgroup-matrix' only. */
   readonly matrix?: MatrixUnits;
+  /** Present in tier 'f16' only. */
+  readonly half?: HalfTiles;
   /** Kernels without workgroup memory: for adapters that compute on the CPU, where barriers cost more than loads. */
   readonly direct: boolean;
   /** For products with many rows and columns. */
@@ -57,6 +66,15 @@ const HIGH: MatmulTile = { bm: 256, bn: 128, bk: 8, tm: 16, tn: 8 };
 const MODEST: MatmulTile = { bm: 64, bn: 64, bk: 16, tm: 8, tn: 8, unroll: 16 };
 const OBLONG: MatmulTile = { bm: 128, bn: 64, bk: 16, tm: 8, tn: 4 };
 const FINE: MatmulTile = { bm: 64, bn: 64, bk: 16, tm: 4, tn: 4, unroll: 16 };
+
+/** At most 14 KB of workgroup memory and 128 threads: within what WebGPU guarantees. */
+const HALF: HalfTiles = {
+  large: { bm: 64, bn: 128, bk: 32, tm: 8, tn: 8, unroll: 16 },
+  small: { bm: 64, bn: 64, bk: 32, tm: 8, tn: 8, unroll: 16 },
+};
+
+/** Whether large products have f16 operands. */
+export const usesHalf = ({ matrix, half }: Pick<KernelProfile, 'matrix' | 'half'>): boolean => Boolean(matrix ?? half);
 
 /** Whether a workgroup of this device has the threads and the memory for a tile. */
 function holds({ limits }: GPUDevice, { bm, bn, bk, tm, tn, stages = 1 }: MatmulTile): boolean {
@@ -91,7 +109,10 @@ export function profileFor(
   if (isSoftware) {
     // A workgroup of one subgroup needs no real barrier on the CPU.
     const tile = { bm: 16, bn: 16, bk: 16, tm: 4, tn: 4 };
-    return { tier: 'f32', direct: true, large: tile, small: tile, attentionTile: 16, rowThreads: 4 };
+    const halfTile = { bm: 16, bn: 32, bk: 32, tm: 4, tn: 8 };
+    const half = tier === 'f16' ? { half: { large: halfTile, small: halfTile } } : {};
+    const own = tier === 'f16' ? tier : 'f32';
+    return { tier: own, ...half, direct: true, large: tile, small: tile, attentionTile: 16, rowThreads: 4 };
   }
   const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize } = device.limits;
   // 128 x 128 x 16 tiles need 21 KB of workgroup memory: more than the 16 KiB that WebGPU guarantees.
@@ -100,6 +121,7 @@ export function profileFor(
   return {
     tier,
     ...(tier === 'subgroup-matrix' && matrix && { matrix }),
+    ...(tier === 'f16' && { half: HALF }),
     direct: false,
     large: roomy ? SQUARE : MODEST,
     medium: MODEST,

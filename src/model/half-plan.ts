@@ -1,18 +1,18 @@
 /** GPU memory for operands of products as f16, in the tiers that have such. Beside plan.ts's table of a run. */
 import { type BufferSpec, bufferSpec } from '../gpu/memory';
-import type { KernelProfile } from '../gpu/profile';
+import { type KernelProfile, usesHalf } from '../gpu/profile';
 import { type LlamaConfig, projectionShapes } from './config';
 import { mlpStretch } from './layer-values';
 import { bindingLimit, type DeviceLimits, headTile, type PackCapacity } from './plan';
 
 /** Room for the rows and the weight of any product of a run; nothing for tiers whose products read f32. */
 export function halfSpecs(
-  profile: Pick<KernelProfile, 'matrix'>,
+  profile: Pick<KernelProfile, 'matrix' | 'half'>,
   c: LlamaConfig,
   capacity: PackCapacity,
   limits: DeviceLimits,
 ): BufferSpec[] {
-  if (!profile.matrix) return [];
+  if (!usesHalf(profile)) return [];
   const { tokens, rows } = capacity;
   const tile = headTile(c, capacity);
   const x = Math.max(

@@ -3,8 +3,9 @@ import source from '../../shaders/matmul.wgsl?raw';
 import directSource from '../../shaders/matmul_direct.wgsl?raw';
 import splitSumSource from '../../shaders/split_sum.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
-import type { KernelProfile, MatmulTile } from '../gpu/profile';
+import { type KernelProfile, type MatmulTile, usesHalf } from '../gpu/profile';
 import type { HalfOperands, HalfRows } from './half';
+import { halfProduct, pickHalfTile } from './matmul_half';
 import {
   FEWEST_ROWS,
   matrixOperands,
@@ -142,7 +143,16 @@ interface Recorder {
 function kernelFor(cmd: Commands, { profile, half }: Means, product: Product, maySplit: boolean): Recorder {
   const { m, n, k } = product;
   const units = profile.matrix;
-  const operands = units && half && suitsMatrix(product) ? matrixOperands(half, product, product.half) : null;
+  const takesHalf = usesHalf(profile) && half && suitsMatrix(product);
+  const operands = takesHalf ? matrixOperands(half, product, product.half) : null;
+  if (profile.half && operands) {
+    const tile = pickHalfTile(profile.half, m, n);
+    return {
+      bk: tile.bk,
+      splits: maySplit ? splitCount(tile, m, n, k) : 1,
+      record: (part, parts, tiles) => halfProduct(cmd, part, tile, operands, parts, tiles),
+    };
+  }
   if (units && operands) {
     const tile = pickMatrixTile(m, n);
     return {
@@ -269,7 +279,7 @@ export class MatmulOps {
 
   /** x [m, k] as f16 for the `half` of several products; undefined where they would not use it. Good until the next product. */
   half(m: number, k: number, x: Rows): HalfRows | undefined {
-    if (!this.profile.matrix || m < FEWEST_ROWS || k % 32 !== 0 || !this.#half?.fits(m, k, 0)) return undefined;
+    if (!usesHalf(this.profile) || m < FEWEST_ROWS || k % 32 !== 0 || !this.#half?.fits(m, k, 0)) return undefined;
     return this.#half.rows(m, k, x);
   }
 

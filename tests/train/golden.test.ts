@@ -5,6 +5,7 @@ import { expect, test, vi } from 'vitest';
 import { dawn } from '../../src/cli/dawn';
 import { compareRun, type Row } from '../../src/cli/golden-run';
 import { repositoryPath } from '../support/files';
+import { testDevice } from '../support/gpu';
 
 // What compareRun opens must not depend on the machine's GPU.
 await dawn({ software: true });
@@ -16,9 +17,9 @@ const golden = repositoryPath('tests/goldens/stories-260k-lora');
 const models = repositoryPath('public/models');
 const about = JSON.parse(readFileSync(`${golden}/golden.json`, 'utf8'));
 
-async function rowsOf(folder: string, maxSteps: number): Promise<Row[]> {
+async function rowsOf(folder: string, maxSteps: number, tier?: string): Promise<Row[]> {
   const rows: Row[] = [];
-  await compareRun({ folder, models, about, maxSteps, report: (row) => rows.push(row) });
+  await compareRun({ folder, models, about, maxSteps, tier, report: (row) => rows.push(row) });
   return rows;
 }
 
@@ -35,6 +36,18 @@ test('stories-260k with LoRA, two steps', async () => {
       String(what),
     ).toBeDefined();
   }
+});
+
+const hasF16 = (await testDevice()).features.has('shader-f16');
+const without = hasF16 ? '' : ' (skipped: this driver has no shader-f16; lavapipe does)';
+
+test.skipIf(without)(`a step with f16 operands is within that tier's limits, and no f32 step${without}`, async () => {
+  const rows = await rowsOf(golden, 1, 'f16');
+  expect(outside(rows)).toEqual([]);
+  const worstOf = (what: RegExp) => rows.find((row) => what.test(row.what))!;
+  expect(worstOf(/step 1 loss/)).toMatchObject({ limit: 5e-3 });
+  expect(worstOf(/step 1 gradients/)).toMatchObject({ limit: 2e-2 });
+  expect(worstOf(/step 1 gradients/).worst).toBeGreaterThan(about.tolerances.gradients);
 });
 
 test('another beta is outside the limits', async () => {

@@ -1,4 +1,5 @@
 /** Matrix products in every weight format and both directions: the square one, and those of Llama-3.2-1B. */
+import { usesHalf } from '../../gpu/profile';
 import { type ProductCase, productError, productTimes, tileName } from '../products';
 import type { Section } from '../section';
 
@@ -24,7 +25,7 @@ export const products: Section = async ({ gpu, bench, quick, print, show, report
       const c: ProductCase = { direction, format, tokens: size, rows: size, columns: size };
       const error = await productError(bench, { ...c, tokens: 1024 }, profile);
       errors.push({ name: `${direction} ${format}`, error });
-      if (!(error < (profile.matrix ? 1e-3 : 1e-5)))
+      if (!(error < (usesHalf(profile) ? 2e-3 : 1e-5)))
         throw new Error(`${direction} ${format} is off by ${error} of the largest value`);
       show(await productTimes(bench, 'square', [c], own));
     }
