@@ -2,8 +2,9 @@
 import { Commands, type View } from '../gpu/commands';
 import type { Gpu } from '../gpu/device';
 import { Listing } from '../gpu/listing';
+import type { Memory } from '../gpu/memory';
 import { type KernelProfile, type MatmulTile, type ProductKind, type TileChoice, tileCandidates } from '../gpu/profile';
-import { TIER_TOLERANCES } from '../gpu/tiers';
+import { TIER_TOLERANCES, type Tier } from '../gpu/tiers';
 import { MatmulOps } from '../ops/matmul';
 import type { Weight } from '../ops/weight';
 import { randomMatrix } from './random-weights';
@@ -12,7 +13,7 @@ export const PRODUCT_KINDS: readonly ProductKind[] = ['forward float', 'backward
 
 export interface TileTime {
   tile: MatmulTile;
-  /** Milliseconds of one product; null for a tile whose results are wrong, or that was not reached in time. */
+  /** Milliseconds of one product; null for a tile whose results are wrong, or that was not ready or not reached in time. */
   ms: number | null;
 }
 
@@ -24,8 +25,12 @@ export interface TileRace {
 }
 
 export interface RaceOptions {
-  /** Milliseconds after which nothing more is begun. */
-  budget?: number;
+  /** Milliseconds that kernels may take to compile, all of them at once; one that takes longer does not take part. */
+  compileMs?: number;
+  /** Milliseconds of measuring after which nothing more is begun. */
+  raceMs?: number;
+  /** Candidates of each kind at most. */
+  most?: number;
   /** Outputs and inputs of the weight; tokens of the largest batch. */
   shape?: { rows: number; columns: number; tokens: number };
   onProgress?(done: number, total: number): void;
@@ -89,14 +94,14 @@ class Lane {
     else ops.backward(this.#weight, tokens, from, to);
   }
 
-  /** Compiles its kernel for each profile, all at once. Those that the device refuses are compiled again, and told, when used. */
-  async compile(profiles: readonly KernelProfile[], tokens: number): Promise<void> {
+  /** Compiles its kernel for a profile. */
+  async compile(profile: KernelProfile, tokens: number): Promise<void> {
     const cmd = this.#cmd;
     const listing = new Listing(cmd.device);
     this.#cmd = listing;
-    for (const profile of profiles) this.record(profile, tokens);
+    this.record(profile, tokens);
     this.#cmd = cmd;
-    await cmd.kernels.prepare([...listing.specs.values()]).catch(() => undefined);
+    await cmd.kernels.prepare([...listing.specs.values()]);
   }
 
   async time(profile: KernelProfile, tokens: number, runs: number): Promise<number> {
@@ -107,6 +112,8 @@ class Lane {
   }
 
   async results(profile: KernelProfile, tokens: number): Promise<Float32Array> {
+    // Or a kernel that writes nothing would be as right as the one before it.
+    this.#cmd.clear(this.#to);
     this.record(profile, tokens);
     const { rows, columns } = this.#weight;
     const width = this.#kind.startsWith('forward') ? rows : columns;
@@ -140,43 +147,88 @@ function randomFloats(device: GPUDevice, count: number): GPUBuffer {
   return buffer;
 }
 
+/** One kind's candidates, and whether each is compiled. */
+interface Field {
+  kind: ProductKind;
+  lane: Lane;
+  entries: { tile: MatmulTile; profile: KernelProfile; ready: boolean }[];
+  direct: { profile: KernelProfile; ready: boolean };
+}
+
+/** Waits until every kernel is compiled or refused, and no longer than that. */
+async function compileAll(fields: readonly Field[], tokens: number, most: number): Promise<void> {
+  const begin = (lane: Lane, entry: { profile: KernelProfile; ready: boolean }) =>
+    lane.compile(entry.profile, tokens).then(
+      () => {
+        entry.ready = true;
+      },
+      () => undefined,
+    );
+  // First those without which nothing can be said, then the likeliest.
+  const all = fields.map(({ lane, direct }) => begin(lane, direct));
+  const longest = Math.max(...fields.map(({ entries }) => entries.length));
+  for (let i = 0; i < longest; i++) {
+    for (const { lane, entries } of fields) if (entries[i]) all.push(begin(lane, entries[i]));
+  }
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise((done) => {
+    timer = setTimeout(done, most);
+  });
+  await Promise.race([Promise.all(all), late]);
+  clearTimeout(timer);
+}
+
 /**
  * Measures the candidates of `gpu`'s tier (src/gpu/profile.ts) against each other. What the device refuses meanwhile is not
  * counted among its faults, and its tile does not win.
  * @throws GpuError `out-of-memory` when there is no room for about 100 MB
  */
 export async function raceTiles(gpu: Gpu, options: RaceOptions = {}): Promise<TileRace> {
-  const { budget = 1500, shape = SHAPE, onProgress } = options;
+  const { compileMs = 1000, raceMs = 500, most = 4, shape = SHAPE, onProgress } = options;
   const { device, profile } = gpu;
   const began = performance.now();
   const race: TileRace = { tiles: {}, times: {}, milliseconds: 0 };
   const cmd = new Commands(device);
   const widest = shape.tokens * Math.max(shape.rows, shape.columns);
   const [from, to] = [randomFloats(device, widest), randomFloats(device, widest)];
-  const total = PRODUCT_KINDS.reduce((sum, kind) => sum + tileCandidates(device, kind).length, 0);
-  let done = 0;
+  const memories: Memory[] = [];
+  device.pushErrorScope('validation');
+  device.pushErrorScope('internal');
   try {
-    for (const [i, kind] of PRODUCT_KINDS.entries()) {
-      const { weight, memory } = await randomMatrix(
-        device,
-        shape.rows,
-        shape.columns,
-        kind.endsWith('NF4') ? 'NF4' : 'BF16',
-      );
-      const lane = new Lane(cmd, kind, weight, { buffer: from }, { buffer: to });
-      const deadline = began + (budget * (i + 1)) / PRODUCT_KINDS.length;
-      const candidates = tileCandidates(device, kind);
-      const times = await raceKind(lane, profile, candidates, shape.tokens, deadline, device, () =>
-        onProgress?.(++done, total),
-      );
-      memory.destroy();
-      cmd.forgetBuffers();
-      race.times[kind] = times;
+    const weights: Weight[] = [];
+    for (const format of ['BF16', 'NF4'] as const) {
+      const { weight, memory } = await randomMatrix(device, shape.rows, shape.columns, format);
+      weights.push(weight);
+      memories.push(memory);
+    }
+    const fields = PRODUCT_KINDS.map((kind): Field => {
+      const weight = weights[kind.endsWith('NF4') ? 1 : 0];
+      const tiles = tileCandidates(device, kind).slice(0, most);
+      return {
+        kind,
+        lane: new Lane(cmd, kind, weight, { buffer: from }, { buffer: to }),
+        entries: tiles.map((tile) => ({ tile, profile: only(profile, tile), ready: false })),
+        direct: { profile: { ...only(profile, DIRECT), direct: true }, ready: false },
+      };
+    });
+    const checkedTokens = Math.min(CHECKED_TOKENS, shape.tokens);
+    await compileAll(fields, checkedTokens, compileMs);
+    const start = performance.now();
+    const total = fields.reduce((sum, { entries }) => sum + entries.length, 0);
+    let done = 0;
+    for (const [i, field] of fields.entries()) {
+      const deadline = start + (raceMs * (i + 1)) / fields.length;
+      const times = await raceField(field, profile.tier, shape.tokens, deadline);
+      race.times[field.kind] = times;
       const winner = fastest(times);
-      if (winner) race.tiles[kind] = winner;
+      if (winner) race.tiles[field.kind] = winner;
+      done += times.length;
+      onProgress?.(done, total);
     }
   } finally {
     await cmd.finish().catch(() => undefined);
+    await Promise.all([device.popErrorScope(), device.popErrorScope()]).catch(() => undefined);
+    for (const memory of memories) memory.destroy();
     from.destroy();
     to.destroy();
     cmd.destroy();
@@ -185,47 +237,31 @@ export async function raceTiles(gpu: Gpu, options: RaceOptions = {}): Promise<Ti
   return race;
 }
 
-async function raceKind(
-  lane: Lane,
-  profile: KernelProfile,
-  candidates: readonly MatmulTile[],
-  mostTokens: number,
-  deadline: number,
-  device: GPUDevice,
-  onDone: () => void,
-): Promise<TileTime[]> {
+async function raceField(field: Field, tier: Tier, mostTokens: number, deadline: number): Promise<TileTime[]> {
+  const { lane, entries, direct } = field;
   const checkedTokens = Math.min(CHECKED_TOKENS, mostTokens);
-  const allowed = profile.tier === 'f32' ? 1e-5 : TIER_TOLERANCES[profile.tier].gradients;
-  const direct = { ...only(profile, DIRECT), direct: true };
-  const reachable = performance.now() < deadline ? candidates : candidates.slice(0, 1);
-  await lane.compile([direct, ...reachable.map((tile) => only(profile, tile))], checkedTokens);
-  const expected = await lane.results(direct, checkedTokens);
-  let tokens = mostTokens;
-  const best = candidates.map(() => Number.POSITIVE_INFINITY);
+  const allowed = tier === 'f32' ? 1e-5 : TIER_TOLERANCES[tier].gradients;
+  const best = entries.map(() => Number.POSITIVE_INFINITY);
   const right: number[] = [];
-  for (const [i, tile] of candidates.entries()) {
-    onDone();
-    // The first is what is used anyway: without another there is nothing to choose.
-    if (i > 0 && performance.now() > deadline) break;
-    const own = only(profile, tile);
-    device.pushErrorScope('validation');
-    device.pushErrorScope('internal');
-    const off = difference(await lane.results(own, checkedTokens), expected);
-    const refused = [await device.popErrorScope(), await device.popErrorScope()];
-    if (!(off < allowed) || refused.some((error) => error !== null)) continue;
-    right.push(i);
-    let ms = await lane.time(own, tokens, 1);
-    while (ms > SLOW_MS && tokens > checkedTokens) {
-      tokens = Math.max(checkedTokens, tokens / 2);
-      ms = await lane.time(own, tokens, 1);
+  if (direct.ready) {
+    const expected = await lane.results(direct.profile, checkedTokens);
+    for (const [i, { profile, ready }] of entries.entries()) {
+      if (!ready) continue;
+      if (difference(await lane.results(profile, checkedTokens), expected) < allowed) right.push(i);
     }
   }
-  const quick = right.length > 0 ? await lane.time(only(profile, candidates[right[0]]), tokens, 1) : 0;
-  const runs = Math.max(1, Math.min(8, Math.round(4 / Math.max(quick, 0.05))));
+  let tokens = mostTokens;
+  const time = (i: number, runs: number) => lane.time(entries[i].profile, tokens, runs);
+  let once = right.length > 0 ? await time(right[0], 1) : 0;
+  while (once > SLOW_MS && tokens > checkedTokens) {
+    tokens = Math.max(checkedTokens, tokens / 2);
+    once = await time(right[0], 1);
+  }
+  const runs = Math.max(1, Math.min(8, Math.round(4 / Math.max(once, 0.05))));
   // In turn, so that the device's clock meets all of them alike; the least of a few is the least disturbed.
   for (let round = 0; round < ROUNDS; round++) {
-    for (const i of right) best[i] = Math.min(best[i], await lane.time(only(profile, candidates[i]), tokens, runs));
+    for (const i of right) best[i] = Math.min(best[i], await time(i, runs));
     if (performance.now() > deadline) break;
   }
-  return candidates.map((tile, i) => ({ tile, ms: Number.isFinite(best[i]) ? best[i] : null }));
+  return entries.map(({ tile }, i) => ({ tile, ms: Number.isFinite(best[i]) ? best[i] : null }));
 }
