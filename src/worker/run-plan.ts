@@ -7,6 +7,7 @@ import { GenerationError } from '../generate/errors';
 import { planSamples, type SamplePlan } from '../generate/run-samples';
 import { type BufferSpec, type MemoryGroup, totalBytes } from '../gpu/memory';
 import { parameterCount } from '../model/config';
+import { halfSpecs } from '../model/half-plan';
 import type { OpenModel } from '../model/load';
 import { adviceOn } from '../train/advice';
 import { planTraining, type TrainingPlan } from '../train/run-plan';
@@ -97,7 +98,9 @@ function describePlan(
   const { hparams, capacity, steps, warmup, lora } = plan;
   const { packed, padded } = countTokens(plan);
   const perEpoch = stepsPerEpoch(plan.train.length, hparams);
-  const buffers = [...plan.buffers, ...(samples?.buffers ?? [])];
+  const { device, profile } = model.gpu;
+  const half = halfSpecs(profile, model.config, capacity, device.limits);
+  const buffers = [...plan.buffers, ...half, ...(samples?.buffers ?? [])];
   const memory = memoryItems([...model.weightMemory.specs, ...buffers]);
   const blockers: string[] = [];
   const warnings: string[] = [];
@@ -108,7 +111,7 @@ function describePlan(
         `Set max_length to ${maxPositions} or less.`,
     );
   }
-  const { maxBufferSize, maxStorageBufferBindingSize } = model.gpu.device.limits;
+  const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
   const largest = Math.min(maxBufferSize, maxStorageBufferBindingSize);
   const tooLarge = buffers.find((b) => b.bytes > largest);
   if (tooLarge) {

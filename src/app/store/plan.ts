@@ -6,6 +6,7 @@ import { checkHParams } from '../settings/validate';
 import { reportError } from './alerts';
 import { engine } from './client';
 import { useData } from './data';
+import { useDevice } from './device';
 import { useModels } from './models';
 import { isBusy, useRun } from './run';
 import { runSettings, useSettings } from './settings';
@@ -76,6 +77,10 @@ export function watchPlan(): void {
   });
   useData.subscribe((now, before) => {
     if (now.version !== before.version) schedule();
+  });
+  // Tiers differ in the memory that they take.
+  useDevice.subscribe((now, before) => {
+    if (now.info?.tier !== before.info?.tier) schedule();
   });
   useRun.subscribe((now, before) => {
     if (now.progress?.state !== before.progress?.state && !isBusy()) schedule();
