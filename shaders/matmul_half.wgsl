@@ -4,7 +4,7 @@
 //   forward   X Wᵀ   A(m,k) = x[m,k]   B(k,n) = w[n,k]   (B_ROWS_N)
 //   backward  dY W   A(m,k) = x[m,k]   B(k,n) = w[k,n]
 //
-// x and w are f16 (half_rows.wgsl, half_weight.wgsl); row m of A comes with factors[m]. Pairs of neighbouring columns are
+// x and w are f16 (half_rows.wgsl, half_weight.wgsl); row m of A comes with factors[m / 16]. Pairs of neighbouring columns are
 // multiplied together, as GPUs with packed f16 do at twice f32's rate, and RUN values of k are summed in f16 before
 // their sum goes to f32: with values of about the same size that error is 0.28 sqrt(RUN) 2^-11 of the result, beside 0.5 * 2^-11 from
 // rounding the operands. The LoRA part is one more stretch of the same loop, from f32: U is scaled like x, and 2^8 goes
@@ -101,7 +101,7 @@ fn pack4(value: vec4f) -> vec2u {
 }
 
 fn load_u(row: u32, k: u32) -> vec2u {
-  let value = u[(p.u_offset + row * p.ldu + k) / 4u] / (256.0 * factors[row]);
+  let value = u[(p.u_offset + row * p.ldu + k) / 4u] / (256.0 * factors[row / 16u]);
   return pack4(select(vec4f(), value, k < p.rank));
 }
 
@@ -225,7 +225,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   for (var i = 0u; i < TM; i++) {
     let m = m0 + ty + i * TY;
     if (m >= p.M) { continue; }
-    let factor = p.alpha * factors[m];
+    let factor = p.alpha * factors[m / 16u];
     for (var j = 0u; j < TN / 4u; j++) {
       let n = n0 + (tx + j / 2u * TX) * 8u + j % 2u * 4u;
       if (n >= p.N) { continue; }

@@ -4,11 +4,16 @@
 //   forward   X Wᵀ   A(m,k) = x[m,k]   B(k,n) = w[n,k]   (B_ROWS_N)
 //   backward  dY W   A(m,k) = x[m,k]   B(k,n) = w[k,n]
 //
-// x and w are f16 (half_rows.wgsl, half_weight.wgsl); row m of A comes with factors[m]. The LoRA part is one more stretch of
+// x and w are f16 (half_rows.wgsl, half_weight.wgsl); row m of A comes with factors[m / 16]. The LoRA part is one more stretch of
 // the same loop, from f32: U is scaled like x, and 2^8 goes from U to V, whose values are small at first.
 //
 // A workgroup of WM x WN subgroups makes BM x BN results; a subgroup SM x SN_PAIRS * 2 blocks of 16 x 16. While a tile is multiplied, the
 // next one is on its way from memory into registers. With several workgroups along z each takes `split_tiles` tiles of K.
+// DIRECT: whole tiles only, whose results go from the units to memory; Y (ACCUMULATE) or the residual is where their sums begin.
+// Otherwise results pass through workgroup memory, which takes any edge and every addition, at half the speed.
+//
+// Every index into workgroup memory is written out here, from local_invocation_index and constants: only then does the
+// WGSL compiler see that it is in range, and leaves its clamp out (138 and 208 TFLOP/s on an H100).
 // Loads and stores of blocks are written in the newer spelling, one call a line, as gpu/matrix-spelling.ts wants them.
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 enable f16;
@@ -33,42 +38,19 @@ const B_SIZE = BN * B_STRIDE;
 const B_STRIDE = BN + 8u;
 const B_SIZE = BK * B_STRIDE;
 //#endif
+//#if DIRECT
+//#else
 // Results leave through workgroup memory, 16 x 32 of each subgroup at a time.
 const OUT_STRIDE = 36u;
 const OUT_SIZE = 16u * OUT_STRIDE;
+//#endif
 
 var<workgroup> a_tile: array<f16, BM * A_STRIDE>;
 var<workgroup> b_tile: array<f16, B_SIZE>;
-var<workgroup> out_tile: array<f32, WM * WN * OUT_SIZE>;
-
-// What a thread brings: items of eight values.
-//#if B_ROWS_N
-fn b_row(i: u32) -> u32 { return i / (BK / 8u); }
-fn b_column(i: u32) -> u32 { return i % (BK / 8u) * 8u; }
+//#if DIRECT
 //#else
-fn b_row(i: u32) -> u32 { return i / (BN / 8u); }
-fn b_column(i: u32) -> u32 { return i % (BN / 8u) * 8u; }
+var<workgroup> out_tile: array<f32, WM * WN * OUT_SIZE>;
 //#endif
-fn a_row(i: u32) -> u32 { return i / (BK / 8u); }
-fn a_column(i: u32) -> u32 { return i % (BK / 8u) * 8u; }
-
-fn put_a(i: u32, bits: vec4u) {
-  let at = a_row(i) * A_STRIDE + a_column(i);
-  //#repeat q 4
-  let v$q = bitcast<vec2<f16>>(bits[$q]);
-  a_tile[at + 2u * $qu] = v$q.x;
-  a_tile[at + 2u * $qu + 1u] = v$q.y;
-  //#end
-}
-
-fn put_b(i: u32, bits: vec4u) {
-  let at = b_row(i) * B_STRIDE + b_column(i);
-  //#repeat q 4
-  let v$q = bitcast<vec2<f16>>(bits[$q]);
-  b_tile[at + 2u * $qu] = v$q.x;
-  b_tile[at + 2u * $qu + 1u] = v$q.y;
-  //#end
-}
 
 //#if LORA
 fn pack8(a: vec4f, b: vec4f) -> vec4u {
@@ -78,25 +60,23 @@ fn pack8(a: vec4f, b: vec4f) -> vec4u {
 // Beyond f16's range is its largest value, not infinity.
 fn within(value: vec4f) -> vec4f { return clamp(value, vec4f(-65504.0), vec4f(65504.0)); }
 
-fn load_u(m0: u32, k0: u32, i: u32) -> vec4u {
-  let row = min(m0 + a_row(i), p.M - 1u);
-  let k = k0 + a_column(i);
+fn load_u(m: u32, k: u32) -> vec4u {
+  let row = min(m, p.M - 1u);
   let at = p.u_offset + row * p.ldu + k;
-  let factor = 1.0 / (256.0 * factors[row]);
+  let factor = 1.0 / (256.0 * factors[row / 16u]);
   let low = select(vec4f(), u[at >> 2u] * factor, k < p.rank);
   let high = select(vec4f(), u[(at + 4u) >> 2u] * factor, k + 4u < p.rank);
   return pack8(within(low), within(high));
 }
 
-fn load_v(n0: u32, k0: u32, i: u32) -> vec4u {
+// Eight values of V from (n, k) on: along k forward, along n backward.
+fn load_v(n: u32, k: u32) -> vec4u {
   //#if B_ROWS_N
-  let k = k0 + b_column(i);
-  let at = p.v_offset + min(n0 + b_row(i), p.N - 1u) * p.ldv + k;
+  let at = p.v_offset + min(n, p.N - 1u) * p.ldv + k;
   let low = select(vec4f(), 256.0 * v[at >> 2u], k < p.rank);
   let high = select(vec4f(), 256.0 * v[(at + 4u) >> 2u], k + 4u < p.rank);
   //#else
-  let k = k0 + b_row(i);
-  let at = p.v_offset + k * p.ldv + n0 + b_column(i);
+  let at = p.v_offset + k * p.ldv + n;
   let low = select(vec4f(), 256.0 * v[at >> 2u], k < p.rank);
   let high = select(vec4f(), 256.0 * v[(at + 4u) >> 2u], k < p.rank);
   //#endif
@@ -107,7 +87,7 @@ fn load_v(n0: u32, k0: u32, i: u32) -> vec4u {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let n0 = group.x * BN;
-  let m0 = group.y * BM;
+  let m0 = p.m_first + group.y * BM;
   let warp = thread / SUBGROUP;
   let warp_m = warp / WN * (16u * SM);
   let warp_n = warp % WN * (32u * SN_PAIRS);
@@ -121,16 +101,45 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //#end
   //#end
   //#end
+  //#if DIRECT
+  let at_y = p.y_offset + group.z * p.y_split + (m0 + warp_m) * p.ldy + n0 + warp_n;
+  //#repeat i SM
+  let factor$i = p.alpha * factors[(m0 + warp_m) / 16u + $iu];
+  //#end
+  //#if RESIDUAL
+  let at_r = p.r_offset + (m0 + warp_m) * p.ldr + n0 + warp_n;
+  //#repeat i SM
+  //#repeat j SN_PAIRS
+  //#repeat h 2
+  let r$i_$j$h = subgroupMatrixLoad<Result, row_major>(&residual, at_r + 16u * $iu * p.ldr + 32u * $ju + 16u * $hu, p.ldr);
+  c$i_$j$h = subgroupMatrixScalarMultiply(r$i_$j$h, 1.0 / factor$i);
+  //#end
+  //#end
+  //#end
+  //#endif
+  //#if ACCUMULATE
+  //#repeat i SM
+  //#repeat j SN_PAIRS
+  //#repeat h 2
+  let y$i_$j$h = subgroupMatrixLoad<Result, row_major>(&y, at_y + 16u * $iu * p.ldy + 32u * $ju + 16u * $hu, p.ldy);
+  c$i_$j$h = subgroupMatrixScalarMultiply(y$i_$j$h, 1.0 / factor$i);
+  //#end
+  //#end
+  //#end
+  //#endif
+  //#endif
   //#repeat s A_LOADS
-  let from_a$s = min(m0 + a_row(thread + $su * THREADS), p.M - 1u) * (p.ldx / 8u) + a_column(thread + $su * THREADS) / 8u;
+  let i_a$s = thread + $su * THREADS;
+  let from_a$s = min(m0 + i_a$s / (BK / 8u), p.M - 1u) * (p.ldx / 8u) + i_a$s % (BK / 8u);
   var next_a$s = x[from_a$s + first * (BK / 8u)];
   //#end
   //#repeat s B_LOADS
+  let i_b$s = thread + $su * THREADS;
   //#if B_ROWS_N
-  let from_b$s = min(n0 + b_row(thread + $su * THREADS), p.N - 1u) * (p.ldw / 8u) + b_column(thread + $su * THREADS) / 8u;
+  let from_b$s = min(n0 + i_b$s / (BK / 8u), p.N - 1u) * (p.ldw / 8u) + i_b$s % (BK / 8u);
   var next_b$s = w[from_b$s + first * (BK / 8u)];
   //#else
-  let from_b$s = b_row(thread + $su * THREADS) * (p.ldw / 8u) + (n0 + b_column(thread + $su * THREADS)) / 8u;
+  let from_b$s = i_b$s / (BN / 8u) * (p.ldw / 8u) + n0 / 8u + i_b$s % (BN / 8u);
   var next_b$s = w[from_b$s + first * BK * (p.ldw / 8u)];
   //#endif
   //#end
@@ -141,19 +150,37 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //#endif
   for (var t = first; t < tiles; t++) {
     //#repeat s A_LOADS
-    put_a(thread + $su * THREADS, next_a$s);
+    let to_a$s = i_a$s / (BK / 8u) * A_STRIDE + i_a$s % (BK / 8u) * 8u;
+    //#repeat q 4
+    let a$s$q = bitcast<vec2<f16>>(next_a$s[$q]);
+    a_tile[to_a$s + 2u * $qu] = a$s$q.x;
+    a_tile[to_a$s + 2u * $qu + 1u] = a$s$q.y;
+    //#end
     //#end
     //#repeat s B_LOADS
-    put_b(thread + $su * THREADS, next_b$s);
+    //#if B_ROWS_N
+    let to_b$s = i_b$s / (BK / 8u) * B_STRIDE + i_b$s % (BK / 8u) * 8u;
+    //#else
+    let to_b$s = i_b$s / (BN / 8u) * B_STRIDE + i_b$s % (BN / 8u) * 8u;
+    //#endif
+    //#repeat q 4
+    let b$s$q = bitcast<vec2<f16>>(next_b$s[$q]);
+    b_tile[to_b$s + 2u * $qu] = b$s$q.x;
+    b_tile[to_b$s + 2u * $qu + 1u] = b$s$q.y;
+    //#end
     //#end
     workgroupBarrier();
     //#if LORA
     if (t + 1u >= main_tiles && t + 1u < tiles) {
       //#repeat s A_LOADS
-      next_a$s = load_u(m0, (t + 1u - main_tiles) * BK, thread + $su * THREADS);
+      next_a$s = load_u(m0 + i_a$s / (BK / 8u), (t + 1u - main_tiles) * BK + i_a$s % (BK / 8u) * 8u);
       //#end
       //#repeat s B_LOADS
-      next_b$s = load_v(n0, (t + 1u - main_tiles) * BK, thread + $su * THREADS);
+      //#if B_ROWS_N
+      next_b$s = load_v(n0 + i_b$s / (BK / 8u), (t + 1u - main_tiles) * BK + i_b$s % (BK / 8u) * 8u);
+      //#else
+      next_b$s = load_v(n0 + i_b$s % (BN / 8u) * 8u, (t + 1u - main_tiles) * BK + i_b$s / (BN / 8u));
+      //#endif
       //#end
     } else {
     //#endif
@@ -194,6 +221,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     //#end
     workgroupBarrier();
   }
+  //#if DIRECT
+  //#repeat i SM
+  //#repeat j SN_PAIRS
+  //#repeat h 2
+  c$i_$j$h = subgroupMatrixScalarMultiply(c$i_$j$h, factor$i);
+  subgroupMatrixStore<row_major>(&y, at_y + 16u * $iu * p.ldy + 32u * $ju + 16u * $hu, c$i_$j$h, p.ldy);
+  //#end
+  //#end
+  //#end
+  //#else
   let lane = thread % SUBGROUP;
   let out_at = warp * OUT_SIZE;
   //#repeat i SM
@@ -212,10 +249,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   workgroupBarrier();
   //#end
   //#end
+  //#endif
 }
 
+//#if DIRECT
+//#else
 fn put_result(split: u32, m: u32, n: u32, sum: vec4f) {
-  var value = p.alpha * factors[m] * sum;
+  var value = p.alpha * factors[m / 16u] * sum;
   //#if COLUMN_SCALE
   value *= column_scale[(p.s_offset + n) >> 2u];
   //#endif
@@ -226,3 +266,4 @@ fn put_result(split: u32, m: u32, n: u32, sum: vec4f) {
   if (p.accumulate != 0u) { value += y[at]; }
   y[at] = value;
 }
+//#endif

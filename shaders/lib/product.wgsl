@@ -1,5 +1,6 @@
 // Parameters and bindings of all matrix product kernels, but for the weight (lib/weight.wgsl, lib/raw_weight.wgsl).
-// SPLITS: the kernel can split K. HALF: x holds f16.
+// SPLITS: the kernel can split K. HALF: x holds f16, and a product may
+// begin at row m_first. DIRECT: results are stored as blocks of f32.
 struct Params {
   M: u32, N: u32, K: u32,
   ldx: u32, x_offset: u32,
@@ -12,6 +13,9 @@ struct Params {
   //#if SPLITS
   split_tiles: u32, y_split: u32, k_groups: u32,
   //#endif
+  //#if HALF
+  m_first: u32,
+  //#endif
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -20,13 +24,21 @@ struct Params {
 //#else
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 //#endif
+//#if DIRECT
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+//#else
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+//#endif
 //#if LORA
 @group(0) @binding(5) var<storage, read> u: array<vec4f>;
 @group(0) @binding(6) var<storage, read> v: array<vec4f>;
 //#endif
 //#if RESIDUAL
+//#if DIRECT
+@group(0) @binding(7) var<storage, read> residual: array<f32>;
+//#else
 @group(0) @binding(7) var<storage, read> residual: array<vec4f>;
+//#endif
 //#endif
 //#if COLUMN_SCALE
 @group(0) @binding(8) var<storage, read> column_scale: array<vec4f>;

@@ -60,7 +60,7 @@ function operands(bench: Bench, profile: KernelProfile, c: ProductCase): HalfOpe
   if (!usesHalf(profile)) return undefined;
   return new HalfOperands(bench.cmd, profile, {
     x: bench.buffer(2 * c.tokens * Math.max(c.rows, c.columns)),
-    factors: bench.buffer(4 * c.tokens),
+    factors: bench.buffer(c.tokens),
     w: bench.buffer(2 * c.rows * c.columns),
   });
 }

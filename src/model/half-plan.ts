@@ -27,7 +27,7 @@ export function halfSpecs(
   const most = bindingLimit(limits);
   return [
     bufferSpec('half.x', 'activations', Math.min(2 * x, most)),
-    bufferSpec('half.factors', 'activations', 4 * Math.max(tokens, rows)),
+    bufferSpec('half.factors', 'activations', 4 * Math.ceil(Math.max(tokens, rows) / 16)),
     bufferSpec('half.w', 'activations', Math.min(2 * w, most)),
   ];
 }

@@ -1,24 +1,24 @@
-/** Operands of products as f16: rows of activations or gradients with a factor each, and frozen weights. */
+/** Operands of products as f16: rows of activations or gradients with a factor for every 16, and frozen weights. */
 import rowsSource from '../../shaders/half_rows.wgsl?raw';
 import weightSource from '../../shaders/half_weight.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
 import type { Memory } from '../gpu/memory';
 import type { KernelProfile } from '../gpu/profile';
 import type { Rows } from './matmul';
-import { itemGroups, rowConstants, rowGroups } from './rows';
+import { itemGroups, rowGroups } from './rows';
 import { nestedParams, type Weight, type WeightPart, weightBindings, weightFlag } from './weight';
 
 /** Room for one operand of each kind: whoever asks next overwrites it. */
 export interface HalfScratch {
   /** f16 [rows, columns]. */
   x: GPUBuffer;
-  /** f32 [rows]. */
+  /** f32 [rows / 16]. */
   factors: GPUBuffer;
   /** f16 [rows, columns] of a weight. */
   w: GPUBuffer;
 }
 
-/** Rows in scratch: x[m, k] times factors[m] is what they were made from, rounded to 11 bits. */
+/** Rows in scratch: x[m, k] times factors[m / 16] is what they were made from, rounded to 11 bits. */
 export interface HalfRows {
   x: View;
   factors: View;
@@ -59,7 +59,7 @@ export class HalfOperands {
   /** Whether rows and weight of a product of these sizes (values) have room. */
   fits(m: number, k: number, weightValues: number): boolean {
     const { x, factors, w } = this.#scratch;
-    return m * k * 2 <= x.size && m * 4 <= factors.size && weightValues * 2 <= w.size;
+    return m * k * 2 <= x.size && m / 4 <= factors.size && weightValues * 2 <= w.size;
   }
 
   /** x [m, k] into scratch. `k`, `x.ld` and `x.offset` are multiples of 4. */
@@ -67,10 +67,10 @@ export class HalfOperands {
     const view = { buffer: this.#scratch.x };
     const factors = { buffer: this.#scratch.factors };
     this.#cmd.dispatch(
-      { name: 'half rows', source: rowsSource, constants: rowConstants(this.#profile) },
+      { name: 'half rows', source: rowsSource, constants: { ROW_THREADS: 2 * this.#profile.rowThreads } },
       { x: x.view, half: view, factors },
       { rows: m, columns: k, ld: x.ld, offset: x.offset ?? 0 },
-      rowGroups(m),
+      rowGroups(Math.ceil(m / 16)),
       4 * m * k,
     );
     this.#last = { x: view, factors, m, k };

@@ -60,22 +60,45 @@ export function matrixConstants({ sm, sn, wm, wn, bk }: MatrixTile, { subgroup }
   };
 }
 
+interface Operands {
+  x: HalfRows;
+  w: View;
+}
+
 /** Records a product, or `splits` parts of it of `splitTiles` tiles of K each into matrices one after the other in y. */
 export function matrixProduct(
   cmd: Commands,
   units: MatrixUnits,
   product: Product,
   tile: MatrixTile,
-  operands: { x: HalfRows; w: View },
+  operands: Operands,
   splits: number,
   splitTiles: number,
 ): void {
+  const { m, n, columnScale, residual, accumulate } = product;
+  const direct = n % tileColumns(tile) === 0 && !columnScale && !(residual && accumulate);
+  const whole = direct ? Math.floor(m / tileRows(tile)) * tileRows(tile) : 0;
+  const record = (flags: string[], first: number, rows: number) => {
+    if (rows > 0) stretch(cmd, units, product, tile, operands, { flags, first, rows, splits, splitTiles });
+  };
+  record(accumulate ? ['DIRECT', 'ACCUMULATE'] : ['DIRECT'], 0, whole);
+  record([], whole, m - whole);
+}
+
+/** Some rows of a product. */
+function stretch(
+  cmd: Commands,
+  units: MatrixUnits,
+  product: Product,
+  tile: MatrixTile,
+  { x, w }: Operands,
+  part: { flags: string[]; first: number; rows: number; splits: number; splitTiles: number },
+): void {
   const { m, n, k, y, lora, residual, columnScale } = product;
-  const flags = [...product.flags, 'HALF', 'SPLITS'];
+  const flags = [...product.flags, 'HALF', 'SPLITS', ...part.flags];
   if (lora) flags.push('LORA');
   if (columnScale) flags.push('COLUMN_SCALE');
   if (residual) flags.push('RESIDUAL');
-  const { x, w } = operands;
   cmd.dispatch(
     {
       name: `matmul matrix ${flags.join(' ')}`,
@@ -90,16 +113,17 @@ export function matrixProduct(
       x_offset: 0,
       w_offset: 0,
       k_groups: 0,
-      split_tiles: splitTiles,
-      y_split: splits > 1 ? m * y.ld : 0,
+      split_tiles: part.splitTiles,
+      y_split: part.splits > 1 ? m * y.ld : 0,
+      m_first: part.first,
     },
-    [Math.ceil(n / tileColumns(tile)), Math.ceil(m / tileRows(tile)), splits],
-    2 * m * n * (k + (lora?.rank ?? 0)),
+    [Math.ceil(n / tileColumns(tile)), Math.ceil(part.rows / tileRows(tile)), part.splits],
+    2 * part.rows * n * (k + (lora?.rank ?? 0)),
   );
 }
 
 /** The f16 operands of a product; null when there is no room for them. `x`: rows that are in scratch already. */
-export function matrixOperands(half: HalfOperands, product: Product, x?: HalfRows): { x: HalfRows; w: View } | null {
+export function matrixOperands(half: HalfOperands, product: Product, x?: HalfRows): Operands | null {
   const { m, n, k, weight, part, wOffset } = product;
   if (!half.fits(m, k, n * k)) return null;
   return {

@@ -25,7 +25,9 @@ async function faults(code: string): Promise<string[]> {
 }
 
 describe('products on matrix units', () => {
-  const extras = [[], ['LORA'], ['LORA', 'COLUMN_SCALE', 'RESIDUAL'], ['RESIDUAL']];
+  const edges = [[], ['LORA'], ['LORA', 'COLUMN_SCALE', 'RESIDUAL'], ['RESIDUAL']];
+  const whole = [[], ['LORA'], ['LORA', 'RESIDUAL'], ['ACCUMULATE']].map((flags) => ['DIRECT', ...flags]);
+  const extras = [...edges, ...whole];
   for (const spelling of ['template', 'argument'] as const) {
     for (const rows of [['B_ROWS_N'], []]) {
       for (const [name, tile] of Object.entries({ large: LARGE_MATRIX_TILE, small: SMALL_MATRIX_TILE })) {
