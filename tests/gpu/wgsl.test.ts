@@ -34,7 +34,15 @@ describe('preprocess', () => {
     expect(weights).toContain('fn load_weight4');
     expect(weights).not.toContain('unpack2x16float');
     expect(expand('//#if NO\n//#include nothing\n//#endif')).toBe('');
-    expect(expand('//#include attention_tile')).toContain('fn accumulate(');
+    expect(expand('//#include raw_weight', 'W_BF16')).toContain('fn load_weight4');
+  });
+
+  test('repeats nest, count by constants, and what WGSL wants first comes first', () => {
+    const source = ['a', 'enable f16;', '//#repeat i N', '//#repeat j 2', 'c$i_$j', '//#end', '//#end'].join('\n');
+    const lines = preprocess(source, new Set(), { N: 2 }).split('\n');
+    expect(lines).toEqual(['enable f16;', 'const N = 2u;', 'a', 'c0_0', 'c0_1', 'c1_0', 'c1_1']);
+    expect(() => expand('//#repeat i M\n//#end')).toThrow('no such constant');
+    expect(() => expand('//#repeat i 2')).toThrow('without //#end');
   });
 
   test('mistakes are named', () => {
