@@ -9,7 +9,7 @@
 //
 // A workgroup of WM x WN subgroups makes BM x BN results; a subgroup SM x SN_PAIRS * 2 blocks of 16 x 16. While a tile is multiplied, the
 // next one is on its way from memory into registers. With several workgroups along z each takes `split_tiles` tiles of K.
-// DIRECT: whole tiles only, whose results go from the units to memory; Y (ACCUMULATE) or the residual is where their sums begin.
+// WHOLE_TILES: whole tiles only, whose results go from the units to memory; Y (ACCUMULATE) or the residual is where their sums begin.
 // Otherwise results pass through workgroup memory, which takes any edge and every addition, at half the speed.
 //
 // Every index into workgroup memory is written out here, from local_invocation_index and constants: only then does the
@@ -38,7 +38,7 @@ const B_SIZE = BN * B_STRIDE;
 const B_STRIDE = BN + 8u;
 const B_SIZE = BK * B_STRIDE;
 //#endif
-//#if DIRECT
+//#if WHOLE_TILES
 //#else
 // Results leave through workgroup memory, 16 x 32 of each subgroup at a time.
 const OUT_STRIDE = 36u;
@@ -47,7 +47,7 @@ const OUT_SIZE = 16u * OUT_STRIDE;
 
 var<workgroup> a_tile: array<f16, BM * A_STRIDE>;
 var<workgroup> b_tile: array<f16, B_SIZE>;
-//#if DIRECT
+//#if WHOLE_TILES
 //#else
 var<workgroup> out_tile: array<f32, WM * WN * OUT_SIZE>;
 //#endif
@@ -101,7 +101,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //#end
   //#end
   //#end
-  //#if DIRECT
+  //#if WHOLE_TILES
   let at_y = p.y_offset + group.z * p.y_split + (m0 + warp_m) * p.ldy + n0 + warp_n;
   //#repeat i SM
   let factor$i = p.alpha * factors[(m0 + warp_m) / 16u + $iu];
@@ -221,7 +221,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     //#end
     workgroupBarrier();
   }
-  //#if DIRECT
+  //#if WHOLE_TILES
   //#repeat i SM
   //#repeat j SN_PAIRS
   //#repeat h 2
@@ -252,7 +252,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //#endif
 }
 
-//#if DIRECT
+//#if WHOLE_TILES
 //#else
 fn put_result(split: u32, m: u32, n: u32, sum: vec4f) {
   var value = p.alpha * factors[m / 16u] * sum;

@@ -1,6 +1,6 @@
 // Parameters and bindings of all matrix product kernels, but for the weight (lib/weight.wgsl, lib/raw_weight.wgsl).
 // SPLITS: the kernel can split K. HALF: x holds f16, and a product may
-// begin at row m_first. DIRECT: results are stored as blocks of f32.
+// begin at row m_first. WHOLE_TILES: results are stored as blocks of f32.
 struct Params {
   M: u32, N: u32, K: u32,
   ldx: u32, x_offset: u32,
@@ -24,7 +24,7 @@ struct Params {
 //#else
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 //#endif
-//#if DIRECT
+//#if WHOLE_TILES
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 //#else
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
@@ -34,7 +34,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read> v: array<vec4f>;
 //#endif
 //#if RESIDUAL
-//#if DIRECT
+//#if WHOLE_TILES
 @group(0) @binding(7) var<storage, read> residual: array<f32>;
 //#else
 @group(0) @binding(7) var<storage, read> residual: array<vec4f>;

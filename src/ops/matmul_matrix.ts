@@ -81,7 +81,7 @@ export function matrixProduct(
   const record = (flags: string[], first: number, rows: number) => {
     if (rows > 0) stretch(cmd, units, product, tile, operands, { flags, first, rows, splits, splitTiles });
   };
-  record(accumulate ? ['DIRECT', 'ACCUMULATE'] : ['DIRECT'], 0, whole);
+  record(accumulate ? ['WHOLE_TILES', 'ACCUMULATE'] : ['WHOLE_TILES'], 0, whole);
   record([], whole, m - whole);
 }
 

@@ -26,7 +26,7 @@ async function faults(code: string): Promise<string[]> {
 
 describe('products on matrix units', () => {
   const edges = [[], ['LORA'], ['LORA', 'COLUMN_SCALE', 'RESIDUAL'], ['RESIDUAL']];
-  const whole = [[], ['LORA'], ['LORA', 'RESIDUAL'], ['ACCUMULATE']].map((flags) => ['DIRECT', ...flags]);
+  const whole = [[], ['LORA'], ['LORA', 'RESIDUAL'], ['ACCUMULATE']].map((flags) => ['WHOLE_TILES', ...flags]);
   const extras = [...edges, ...whole];
   for (const spelling of ['template', 'argument'] as const) {
     for (const rows of [['B_ROWS_N'], []]) {
