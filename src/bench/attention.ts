@@ -10,7 +10,7 @@ import {
   attentionDKV,
   attentionDQ,
 } from '../ops/attention';
-import { type Bench, type Measurement, measure, type Work } from './harness';
+import { type Bench, type Measurement, measure, type Work, worstDifference } from './harness';
 
 export interface AttentionCase {
   name: string;
@@ -172,15 +172,4 @@ function mask(
     if (kernel === 'dQ') values.fill(0, t * width + queries, (t + 1) * width);
     else values.fill(0, t * width, t * width + queries);
   }
-}
-
-function worstDifference(actual: Float32Array, expected: Float32Array): number {
-  let worst = 0;
-  let largest = 0;
-  for (let i = 0; i < actual.length; i++) {
-    const difference = Math.abs(actual[i] - expected[i]);
-    if (!(difference <= worst)) worst = difference;
-    largest = Math.max(largest, Math.abs(expected[i]));
-  }
-  return worst / largest;
 }

@@ -33,6 +33,18 @@ export const median = (values: readonly number[]): number => {
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 };
 
+/** Largest difference of two results over the largest expected value; NaN where one is. */
+export function worstDifference(actual: Float32Array, expected: Float32Array): number {
+  let worst = 0;
+  let largest = 0;
+  for (let i = 0; i < actual.length; i++) {
+    const difference = Math.abs(actual[i] - expected[i]);
+    if (!(difference <= worst)) worst = difference;
+    largest = Math.max(largest, Math.abs(expected[i]));
+  }
+  return worst / largest;
+}
+
 async function batch(cmd: Commands, work: Work, runs: number): Promise<number> {
   const start = performance.now();
   for (let i = 0; i < runs; i++) work.record();

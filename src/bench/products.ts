@@ -3,7 +3,7 @@ import { type KernelProfile, type MatmulTile, usesHalf } from '../gpu/profile';
 import { HalfOperands } from '../ops/half';
 import { MatmulOps } from '../ops/matmul';
 import type { Weight, WeightFormat } from '../ops/weight';
-import { type Bench, type Measurement, measure, type Work } from './harness';
+import { type Bench, type Measurement, measure, type Work, worstDifference } from './harness';
 import { randomMatrix } from './synthetic';
 
 export type Direction = 'forward' | 'backward';
@@ -102,15 +102,7 @@ export async function productError(bench: Bench, c: ProductCase, profile: Kernel
     product(bench, p, c, weight, x, y, operands(bench, p, c));
     values.push(new Float32Array(await bench.cmd.read(to, c.tokens * outputs * 4)));
   }
-  const [actual, expected] = values;
-  let worst = 0;
-  let largest = 0;
-  for (let i = 0; i < actual.length; i++) {
-    const difference = Math.abs(actual[i] - expected[i]);
-    if (!(difference <= worst)) worst = difference;
-    largest = Math.max(largest, Math.abs(expected[i]));
-  }
   memory.destroy();
   bench.destroy();
-  return worst / largest;
+  return worstDifference(values[0], values[1]);
 }
