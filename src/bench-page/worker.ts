@@ -65,6 +65,7 @@ async function start({ sections, quick, tier }: Extract<ToBench, { type: 'start'
     heapBytes: () => null,
     reference: null,
     pairs: null,
+    keepBytes: [-1],
     secondsLeft: () => Number.POSITIVE_INFINITY,
     async save() {
       const { userAgent } = navigator;

@@ -50,6 +50,8 @@ export interface BenchRun {
   reference: Reference | null;
   /** Token ids of pairs that were named to be trained on; null when none were. */
   pairs: TokenizedPair[] | null;
+  /** `keep_bytes` of the runs beside the reference, in turn; the first is what the other figures belong to. */
+  keepBytes: readonly number[];
   /** Seconds until the benchmark should have ended. What is in the report by then is kept. */
   secondsLeft(): number;
   /** Keeps the report as it is now. */

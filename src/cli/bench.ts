@@ -1,6 +1,7 @@
 /**
  * npm run -s bench [-- --quick] [--only SECTION[,SECTION…]] [--model DIR [--quantize]] [--out FILE]
  *                 [--beside bench/pytorch_reference.py] [--rows TOKENS.jsonl] [--seconds N] [--tier f32|f16|subgroup-matrix|auto]
+ *                 [--keep-bytes N[,N…]]
  * Measures this machine through Dawn, section by section: `ceiling` (a large copy), `products` (matrix products in every
  * weight format and both directions), `step` (whole ORPO steps of a random Llama-3.2-1B-shaped model with NF4 weights),
  * `tokenise` (rows to token ids), `eval` (multiple choice in shared packs and one by one), `generate` (tokens a second),
@@ -8,7 +9,7 @@
  * `fit` (what the page finds out about a GPU at its first visit), `race` (tile shapes of products against each other),
  * `attention` (its kernels at the heads of 1B and 8B models), `attention-race` (their shapes against each other), `beside` (steps
  * in turn with the reference of --beside on the same GPU), `real-rows` (pairs per second on real rows, or those of --rows, in turn
- * with the reference, and what each saving is worth), `scaling` (time over tokens, layers and many steps) and `keep` (what keep_bytes
+ * with the reference, and what each saving is worth; both with each `keep_bytes` of --keep-bytes), `scaling` (time over tokens, layers and many steps) and `keep` (what keep_bytes
  * buys). Prints tables, and writes JSON with --out, section by section; a section that would begin after --seconds is left out.
  */
 import { existsSync } from 'node:fs';
@@ -67,6 +68,7 @@ const { values } = parseArgs({
     out: { type: 'string' },
     beside: { type: 'string' },
     rows: { type: 'string' },
+    'keep-bytes': { type: 'string', default: '-1' },
     seconds: { type: 'string' },
     tier: { type: 'string' },
   },
@@ -105,6 +107,7 @@ const run: BenchRun = {
   },
   reference,
   pairs: values.rows ? jsonLines<TokenizedPair>(await readFile(values.rows, 'utf8')) : null,
+  keepBytes: values['keep-bytes'].split(',').map(Number),
   secondsLeft,
   async save() {
     if (!values.out) return;

@@ -12,27 +12,31 @@ import { configFields, LLAMA_1B, SLIVER } from '../synthetic';
 
 const GIB = 2 ** 30;
 
-export const beside: Section = async ({ gpu, quick, reference, print, report, save }) => {
+export const beside: Section = async ({ gpu, quick, keepBytes, reference, print, report, save }) => {
   const [rounds, steps, warm] = quick ? [1, 1, 1] : [3, 3, 2];
   const c = { pairs: 2, length: quick ? 64 : 1024, prompt: 1 };
   const tokens = c.pairs * 2 * c.length;
   const config = quick ? SLIVER : LLAMA_1B;
   const model = await randomModel(gpu, config, 'NF4', 'BF16');
   const total = warm + rounds * steps;
-  const run = await SteadyRun.open(model, randomPairs(c, c.pairs * total, config.vocabSize), c.pairs, total, tokens);
-  await run.time(warm);
+  const rows = randomPairs(c, c.pairs * total, config.vocabSize);
+  const runs: { keep: number; run: SteadyRun; bytes: number; rates: number[] }[] = [];
+  for (const keep of keepBytes) {
+    const run = await SteadyRun.open(model, rows, c.pairs, total, tokens, { keep_bytes: keep });
+    await run.time(warm);
+    runs.push({ keep, run, bytes: model.weightMemory.bytes + run.runBytes, rates: [] });
+  }
   const shape = configFields(config);
   const ask = (dtype: 'fp32' | 'tf32' | 'bf16', first: boolean) =>
     reference?.ask({ dtype, pairs: c.pairs, length: c.length, steps, warm: first ? warm : 0, shape }) ?? null;
 
-  const ours: number[] = [];
   const theirs: ReferenceAnswer[] = [];
   for (let round = 0; round < rounds; round++) {
-    ours.push((tokens * steps * 1000) / (await run.time(steps)));
+    for (const { run, rates } of runs) rates.push((tokens * steps * 1000) / (await run.time(steps)));
     const answer = await ask('fp32', round === 0);
     if (answer) theirs.push(answer);
   }
-  const bytes = model.weightMemory.bytes + run.runBytes;
+  const [{ run, rates: ours, bytes }] = runs;
   const result: Record<string, unknown> = {
     case: c,
     rounds,
@@ -41,9 +45,11 @@ export const beside: Section = async ({ gpu, quick, reference, print, report, sa
     median: median(ours),
     bytes,
     losses: run.losses,
+    kept: runs.map((one) => ({ keepBytes: one.keep, bytes: one.bytes, tokensPerSecond: one.rates })),
   };
   report.beside = result;
-  print(`beside: ${median(ours).toFixed(0)} tokens/s, ${(bytes / GIB).toFixed(2)} GiB planned`);
+  for (const { rates, bytes } of runs)
+    print(`beside: ${median(rates).toFixed(0)} tokens/s, ${(bytes / GIB).toFixed(2)} GiB planned`);
   const against = (answers: readonly ReferenceAnswer[]) => {
     const rate = median(answers.map((a) => a.tokensPerSecond));
     const peak = Math.max(...answers.map((a) => a.peakBytes ?? 0));
@@ -57,8 +63,10 @@ export const beside: Section = async ({ gpu, quick, reference, print, report, sa
       memoryShare: peak ? bytes / peak : null,
     };
     print(
-      `  PyTorch ${dtype}: ${rate.toFixed(0)} tokens/s; ours is at ${(median(ours) / rate).toFixed(3)} of that` +
-        (peak ? `, with ${(bytes / peak).toFixed(3)} of its ${(peak / GIB).toFixed(2)} GiB` : ''),
+      `  PyTorch ${dtype}: ${rate.toFixed(0)} tokens/s; ours is at ${runs.map((one) => (median(one.rates) / rate).toFixed(3)).join(', ')} of that` +
+        (peak
+          ? `, with ${runs.map((one) => (one.bytes / peak).toFixed(3)).join(', ')} of its ${(peak / GIB).toFixed(2)} GiB`
+          : ''),
     );
   };
   if (theirs.length) against(theirs);
@@ -68,7 +76,7 @@ export const beside: Section = async ({ gpu, quick, reference, print, report, sa
     if (answer) against([answer]);
     await save();
   }
-  run.destroy();
+  for (const one of runs) one.run.destroy();
   model.weightMemory.destroy();
   model.cmd.destroy();
 };

@@ -24,8 +24,11 @@ export const realRows: Section = async (bench) => {
   const config = quick ? SLIVER : LLAMA_1B;
   const pairs = all.slice(0, steps * BATCH).map((pair) => (quick ? folded(pair, config.vocabSize) : pair));
   const model = await randomModel(gpu, config, 'NF4', 'BF16');
-  const open = (rows: readonly TokenizedPair[], passes: number) =>
-    SteadyRun.open(model, rows, BATCH, warm + passes * steps, 4 * maxLength, { max_length: maxLength });
+  const open = (rows: readonly TokenizedPair[], passes: number, keep: number) =>
+    SteadyRun.open(model, rows, BATCH, warm + passes * steps, 4 * maxLength, {
+      max_length: maxLength,
+      keep_bytes: keep,
+    });
   // The batches of the reference, and of a run whose warm-up took the first ones.
   const batches = Array.from({ length: steps }, (_, i) => {
     const first = ((warm + i) % steps) * BATCH;
@@ -40,15 +43,19 @@ export const realRows: Section = async (bench) => {
 
   const padded = paddedTokens(pairs, BATCH);
   const share = (n: number, of: number) => Number((n / of).toFixed(3));
-  const run = await open(pairs, rounds);
-  await run.time(warm);
-  const ours: number[] = [];
+  const runs: { keepBytes: number; run: SteadyRun; gib: number; rates: number[] }[] = [];
+  for (const keepBytes of bench.keepBytes) {
+    const run = await open(pairs, rounds, keepBytes);
+    await run.time(warm);
+    runs.push({ keepBytes, run, gib: (model.weightMemory.bytes + run.runBytes) / 2 ** 30, rates: [] });
+  }
   const theirs: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    ours.push(perSecond(await run.time(steps)));
+    for (const { run, rates } of runs) rates.push(perSecond(await run.time(steps)));
     const answer = await ask('fp32', round === 0);
     if (answer) theirs.push(perSecond(answer.ms.reduce((a, b) => a + b, 0)));
   }
+  const [{ run, rates: ours }] = runs;
   const variants = [
     { name: 'as it is', tokens: run.tokens, rows: run.rows, pairsPerSecond: median(ours), rounds: ours },
   ];
@@ -61,21 +68,24 @@ export const realRows: Section = async (bench) => {
     headRowShare: share(run.rows, padded),
     // Of all rows, to tell how well the ones that are timed stand for them.
     paddedTokensPerPair: { timed: padded / pairs.length, all: paddedTokens(all, BATCH) / all.length },
+    kept: runs.map(({ keepBytes, gib, rates }) => ({ keepBytes, gib, pairsPerSecond: median(rates), rounds: rates })),
     variants,
   };
   report.realRows = result;
   print(
-    `real rows: ${median(ours).toFixed(2)} pairs/s; ${(100 * share(run.tokens, padded)).toFixed(0)} % of TRL's tokens, ` +
+    `real rows: ${runs.map(({ rates }) => median(rates).toFixed(2)).join(', ')} pairs/s at ` +
+      `${runs.map(({ gib }) => gib.toFixed(2)).join(', ')} GiB planned; ${(100 * share(run.tokens, padded)).toFixed(0)} % of TRL's tokens, ` +
       `${(100 * share(run.rows, padded)).toFixed(0)} % of its head rows`,
   );
   const against = (dtype: string, rates: readonly number[]) => {
-    result[dtype] = { pairsPerSecond: rates, median: median(rates), ratio: median(ours) / median(rates) };
+    const ratios = runs.map((one) => median(one.rates) / median(rates));
+    result[dtype] = { pairsPerSecond: rates, median: median(rates), ratio: ratios[0], ratios };
     print(
-      `  PyTorch ${dtype}: ${median(rates).toFixed(2)} pairs/s; ours is ${(median(ours) / median(rates)).toFixed(3)} times that`,
+      `  PyTorch ${dtype}: ${median(rates).toFixed(2)} pairs/s; ours is ${ratios.map((r) => r.toFixed(3)).join(', ')} times that`,
     );
   };
   if (theirs.length) against('fp32', theirs);
-  run.destroy();
+  for (const one of runs) one.run.destroy();
   await save();
 
   const twice = pairs.map(withPromptTwice);
@@ -88,7 +98,7 @@ export const realRows: Section = async (bench) => {
   let slower = 0;
   for (const [name, rows] of cases) {
     if (secondsLeft() < 1) break;
-    const variant = await open(rows, 1);
+    const variant = await open(rows, 1, bench.keepBytes[0]);
     await variant.time(warm);
     const rate = perSecond(await variant.time(steps));
     variants.push({ name, tokens: variant.tokens, rows: variant.rows, pairsPerSecond: rate, rounds: [rate] });
