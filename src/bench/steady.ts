@@ -1,5 +1,6 @@
 /** A trainer over given pairs whose steps are timed, a few at a time. */
 import type { TokenizedPair } from '../data/types';
+import { DispatchTimes, type KernelTime } from '../gpu/timing';
 import { initialAdapter, uploadAdapter } from '../model/adapter';
 import type { LoadedModel } from '../model/session';
 import { Session } from '../model/session';
@@ -8,6 +9,7 @@ import { planTraining } from '../train/run-plan';
 import { Trainer } from '../train/trainer';
 
 export class SteadyRun {
+  readonly #model: LoadedModel;
   readonly session: Session;
   readonly trainer: Trainer;
   /** Tokens that are computed, and rows that the head sees, in one pass over the pairs. */
@@ -15,7 +17,8 @@ export class SteadyRun {
   readonly rows: number;
   readonly #ends: number[];
 
-  private constructor(session: Session, trainer: Trainer, ends: number[]) {
+  private constructor(model: LoadedModel, session: Session, trainer: Trainer, ends: number[]) {
+    this.#model = model;
     this.session = session;
     this.trainer = trainer;
     this.#ends = ends;
@@ -50,7 +53,12 @@ export class SteadyRun {
     const session = await Session.create(model, plan.lora, plan.capacity, settings);
     uploadAdapter(session, initialAdapter(plan.lora, 0));
     const ends: number[] = [];
-    return new SteadyRun(session, new Trainer(session, plan, { onStep: () => ends.push(performance.now()) }), ends);
+    return new SteadyRun(
+      model,
+      session,
+      new Trainer(session, plan, { onStep: () => ends.push(performance.now()) }),
+      ends,
+    );
   }
 
   /** Milliseconds from the call until the end of each of the next `steps` steps. */
@@ -64,6 +72,18 @@ export class SteadyRun {
   /** Milliseconds of the next `steps` steps together. */
   async time(steps: number): Promise<number> {
     return (await this.ends(steps)).at(-1)!;
+  }
+
+  /** The next `steps` steps with every dispatch timed, summed by kernel; empty where the device has no timestamps. */
+  async kernels(steps: number): Promise<KernelTime[]> {
+    const { gpu, cmd } = this.#model;
+    if (!gpu.device.features.has('timestamp-query')) return [];
+    cmd.times = new DispatchTimes(gpu.device);
+    await this.time(steps);
+    await cmd.finish();
+    const kernels = await cmd.times.read();
+    cmd.times = null;
+    return kernels;
   }
 
   get losses(): number[] {

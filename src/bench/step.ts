@@ -1,7 +1,6 @@
 /** Whole ORPO steps of a random model: tokens per second as TRL counts them, memory, and where the time goes. */
 import type { TokenizedPair } from '../data/types';
 import type { KernelTime } from '../gpu/timing';
-import { DispatchTimes } from '../gpu/timing';
 import type { LoadedModel } from '../model/session';
 import type { HParams } from '../train/hparams';
 import { SteadyRun } from './steady';
@@ -77,21 +76,14 @@ export async function firstSteps(model: LoadedModel, c: StepCase, steps: number)
 
 /** Trains for `steps` steps after two to warm up, then once more with every dispatch timed when `profile` is set. */
 export async function stepTime(model: LoadedModel, c: StepCase, steps: number, profile: boolean): Promise<StepResult> {
-  const { gpu, cmd, weightMemory } = model;
+  const { cmd, weightMemory } = model;
   const warm = 2;
   const run = await openSteps(model, c, steps + warm + (profile ? 1 : 0));
   await run.time(warm);
   const before = cmd.dispatches;
   const ms = (await run.time(steps)) / steps;
   const dispatches = (cmd.dispatches - before) / steps;
-  let kernels: KernelTime[] = [];
-  if (profile && gpu.device.features.has('timestamp-query')) {
-    cmd.times = new DispatchTimes(gpu.device);
-    await run.time(1);
-    await cmd.finish();
-    kernels = await cmd.times.read();
-    cmd.times = null;
-  }
+  const kernels = profile ? await run.kernels(1) : [];
   const result: StepResult = {
     ms,
     tokensPerSecond: (c.pairs * 2 * c.length * 1000) / ms,
@@ -104,4 +96,26 @@ export async function stepTime(model: LoadedModel, c: StepCase, steps: number, p
   };
   run.destroy();
   return result;
+}
+
+/** The longest kernels of a profile: name, dispatches, milliseconds, TFLOP/s. */
+export function kernelLines(kernels: readonly KernelTime[], most: number): string[] {
+  return kernels.slice(0, most).map(({ name, dispatches, ms, cost }) => {
+    const tflops = (cost / ms / 1e9).toFixed(1);
+    return `  ${name.padEnd(64)} ${String(dispatches).padStart(5)} ${ms.toFixed(2).padStart(9)} ms  ${tflops}`;
+  });
+}
+
+/** Products of the same weights with any number of rows as one, for batches of many lengths. */
+export function anyRows(kernels: readonly KernelTime[]): KernelTime[] {
+  const sums = new Map<string, KernelTime>();
+  for (const kernel of kernels) {
+    const name = kernel.name.replace(/ \d+x(\d+x\d+)/, ' $1');
+    const sum = sums.get(name) ?? { name, dispatches: 0, ms: 0, cost: 0 };
+    sums.set(name, sum);
+    sum.dispatches += kernel.dispatches;
+    sum.ms += kernel.ms;
+    sum.cost += kernel.cost;
+  }
+  return [...sums.values()].sort((a, b) => b.ms - a.ms);
 }

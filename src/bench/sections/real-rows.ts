@@ -8,6 +8,7 @@ import { median } from '../harness';
 import { folded, paddedTokens, sharegptPairs, withAllRows, withPadding, withPromptTwice } from '../rows';
 import type { Section } from '../section';
 import { SteadyRun } from '../steady';
+import { anyRows, kernelLines } from '../step';
 import { configFields, LLAMA_1B, SLIVER } from '../synthetic';
 
 const BATCH = 2;
@@ -25,7 +26,7 @@ export const realRows: Section = async (bench) => {
   const pairs = all.slice(0, steps * BATCH).map((pair) => (quick ? folded(pair, config.vocabSize) : pair));
   const model = await randomModel(gpu, config, 'NF4', 'BF16');
   const open = (rows: readonly TokenizedPair[], passes: number, keep: number) =>
-    SteadyRun.open(model, rows, BATCH, warm + passes * steps, 4 * maxLength, {
+    SteadyRun.open(model, rows, BATCH, warm + (passes + 1) * steps, 4 * maxLength, {
       max_length: maxLength,
       keep_bytes: keep,
     });
@@ -85,6 +86,9 @@ export const realRows: Section = async (bench) => {
     );
   };
   if (theirs.length) against('fp32', theirs);
+  const kernels = anyRows(await run.kernels(steps));
+  result.kernels = kernels;
+  for (const line of kernelLines(kernels, 20)) print(line);
   for (const one of runs) one.run.destroy();
   await save();
 

@@ -2,7 +2,7 @@
 
 import { randomModel } from '../../model/random-weights';
 import type { Section } from '../section';
-import { stepTime } from '../step';
+import { kernelLines, stepTime } from '../step';
 import { LLAMA_1B, SLIVER } from '../synthetic';
 
 export const step: Section = async ({ gpu, quick, print, report }) => {
@@ -17,10 +17,7 @@ export const step: Section = async ({ gpu, quick, print, report }) => {
       `step, 2 pairs x 2 x ${length} tokens, ${prompt} shared: ${r.ms.toFixed(0)} ms, ` +
         `${r.tokensPerSecond.toFixed(0)} tokens/s, ${gib} GiB, ${r.dispatches} dispatches`,
     );
-    for (const k of r.kernels.slice(0, 20)) {
-      const tflops = (k.cost / k.ms / 1e9).toFixed(1);
-      print(`  ${k.name.padEnd(64)} ${String(k.dispatches).padStart(5)} ${k.ms.toFixed(2).padStart(9)} ms  ${tflops}`);
-    }
+    for (const line of kernelLines(r.kernels, 20)) print(line);
   }
   model.weightMemory.destroy();
   model.cmd.destroy();
