@@ -124,12 +124,15 @@ export function makeProduct(c: Case, rng: Rng): Product {
     add(expected, linear(u, v, lora));
     add(terms, linear(abs(u), abs(v), lora));
     add(variance, linear(squares(u), squares(v), lora));
-    const stored = forward ? padColumns(v, outWidth, rank, padded) : new Float64Array(padded * outWidth);
-    if (!forward)
-      for (let o = 0; o < outWidth; o++) for (let k = 0; k < rank; k++) stored[k * outWidth + o] = v[o * rank + k];
+    const ahead = 4;
+    const stored = new Float64Array(ahead + outWidth * padded);
+    if (forward) stored.set(padColumns(v, outWidth, rank, padded), ahead);
+    else
+      for (let o = 0; o < outWidth; o++)
+        for (let k = 0; k < rank; k++) stored[ahead + k * outWidth + o] = v[o * rank + k];
     options.lora = {
       u: embed(padColumns(u, tokens, rank, padded), tokens, padded, padded + 8, 4),
-      v: { view: input(stored), ld: forward ? padded : outWidth },
+      v: { view: input(stored), ld: forward ? padded : outWidth, offset: ahead },
       rank: padded,
     };
   }
@@ -198,17 +201,21 @@ export async function runProduct(
 
 /**
  * What f32 products may differ by. Each of n terms meets at most n roundings: its product and the additions after it;
- * then alpha and the additions of the LoRA part, the residual and the old value.
+ * then alpha, the factor of its column, and the additions of the LoRA part, the residual and the old value.
  */
 export function productBound(c: Case, p: Exact): Float64Array {
-  const roundings = p.inWidth + (c.rank ?? 0) + 4 + readRoundings(c.format);
+  const roundings = p.inWidth + (c.rank ?? 0) + 5 + readRoundings(c.format);
   return p.terms.map((terms, i) => roundings * EPS * (terms + p.added[i]));
 }
 
 /** Makes a product in f32 and compares it with the reference. */
-export async function checkProduct(profile: KernelProfile, c: Case, rng: Rng) {
+export async function checkProduct(
+  profile: KernelProfile,
+  c: Case,
+  rng: Rng,
+  ops = new MatmulOps(cmd, profile, c.split ? output(PARTIAL_VALUES) : undefined),
+) {
   const p = makeProduct(c, rng);
-  const ops = new MatmulOps(cmd, profile, c.split ? output(PARTIAL_VALUES) : undefined);
   const { actual, tidy } = await runProduct(ops, c, p);
   expectWithin(actual, p.expected, productBound(c, p), JSON.stringify(c));
   expect(tidy, 'writes outside its rows').toBe(true);
