@@ -98,6 +98,8 @@ export interface RunRequests {
 export type RunEvent =
   /** A run is kept under this id from now on. */
   | { event: 'runKept'; runId: string; fingerprint: string }
+  /** Storage refused a new run, as when it is full or in some private windows. The run goes on in memory. */
+  | { event: 'runNotKept'; record: KeptRecord; error: StudioError }
   /** A run goes on: what it has behind it. `damaged` are steps of checkpoints that had changed in storage and were left out. */
   | { event: 'restored'; run: RunSummary; curves: RunCurves; damaged: number[] }
   /** Reward margins of the pairs of a step. */

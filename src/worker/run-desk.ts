@@ -187,14 +187,14 @@ export class RunDesk {
   async #create(id: string, planned: PlannedRun): Promise<boolean> {
     const { emit, model } = this.#host;
     const { plan } = planned;
+    const pairs = pairTensors({ train: plan.train.map((p) => p.pair), eval: plan.evaluation.map((p) => p.pair) });
+    const record = newRecord(id, model(), planned, await pairsFingerprint(pairs));
     try {
-      const pairs = pairTensors({ train: plan.train.map((p) => p.pair), eval: plan.evaluation.map((p) => p.pair) });
-      const record = newRecord(id, model(), planned, await pairsFingerprint(pairs));
       await this.#runs.create(record, writeTensorFile(pairs, {}));
       emit({ event: 'runKept', runId: id, fingerprint: record.data.fingerprint });
       return true;
     } catch (error) {
-      emit({ event: 'checkpointFailed', step: 0, error: studioError(error) });
+      emit({ event: 'runNotKept', record, error: studioError(error) });
       return false;
     }
   }

@@ -46,6 +46,9 @@ export class WandbDesk {
       case 'runKept':
         this.#begin(() => this.#host.record(event.runId));
         break;
+      case 'runNotKept':
+        this.#begin(async () => event.record);
+        break;
       case 'restored': {
         const { run, curves } = event;
         if (!run.live) break;

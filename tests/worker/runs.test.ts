@@ -6,6 +6,7 @@ import { pairsFingerprint, pairTensors } from '../../src/runs/pairs-file';
 import type { StepRecord, WorkerEvent } from '../../src/worker/protocol';
 import { jsonl, shortRows } from '../page/support/rows';
 import { unzip } from '../support/unzip';
+import { trainsUnkept } from './not-kept';
 import { loadModel, loadRows, type OpenStudio, openPlace, openStudio, type Place, runSettings } from './studio-support';
 import { textOf } from './support';
 
@@ -285,3 +286,5 @@ test('margins of every pair, the kernels of one step, and a probe that leaves no
   expect(shortRows(6).some(({ prompt }) => prompt.includes(pair.prompt.trim().slice(0, 12)))).toBe(true);
   await expect(studio.handlers.runPair({ row: 99 })).rejects.toMatchObject({ code: 'no-run' });
 });
+
+test('a run that storage refuses trains, and is logged where that is wanted', () => trainsUnkept(open, SETTINGS));

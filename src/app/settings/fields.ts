@@ -187,7 +187,7 @@ export const FIELD_GROUPS: FieldGroup[] = [
       number(
         'lora_dropout',
         'Dropout',
-        'Share of the adapter’s inputs left out at random while training. TRL’s trainer switches it off, whatever is set here; so does “No dropout”.',
+        'Share of the adapter’s inputs left out at random while training. TRL’s trainer switches it off, whatever is set here; so does “No dropout”. A prompt that both answers share has one draw here, in TRL one for each.',
         { min: 0, below: 1 },
       ),
       toggle('disable_dropout', 'No dropout', 'As TRL’s ORPO trainer has it by default: dropout stays off.'),

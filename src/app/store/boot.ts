@@ -23,7 +23,7 @@ import { watchPlan } from './plan';
 import { watchProbe } from './probe';
 import { announceEval, isBusy, runProgressed, runRestored, useRun } from './run';
 import { compareWithCard } from './run-shelf';
-import { checkpointFailed, refreshRuns, tellDamaged, watchRuns } from './runs';
+import { checkpointFailed, refreshRuns, runNotKept, tellDamaged, watchRuns } from './runs';
 import { watchUi } from './ui';
 import { watchVotes } from './votes';
 import { wandbTold } from './wandb';
@@ -65,6 +65,10 @@ function listen(): void {
       case 'runKept':
         useRun.setState({ id: event.runId });
         compareWithCard(event.fingerprint);
+        break;
+      case 'runNotKept':
+        runNotKept(event.error);
+        compareWithCard(event.record.data.fingerprint);
         break;
       case 'sample':
         pushSample(event.record);

@@ -60,6 +60,13 @@ export async function continueRun(run: RunSummary): Promise<void> {
   await followKept(run);
 }
 
+export function runNotKept(error: StudioError): void {
+  notice(
+    'run-not-kept',
+    `This browser did not store the run: it trains all the same, but without checkpoints, and is gone once the page is closed. ${error.message}`,
+  );
+}
+
 export function checkpointFailed(step: number, error: StudioError): void {
   notice(
     'checkpoint-failed',

@@ -49,5 +49,5 @@ export function wandbTold(status: WandbStatus): void {
   if (status.state === 'finished') announce('The run is logged at Weights & Biases.');
   if (status.state === 'connecting') dismissCode('wandb-failed');
   if (status.state === 'failed')
-    notice('wandb-failed', `Live logging has ended: ${status.message} The run goes on, and is kept in this browser.`);
+    notice('wandb-failed', `Live logging has ended: ${status.message} The run goes on here.`);
 }
