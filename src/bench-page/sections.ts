@@ -3,6 +3,7 @@
 export const SECTION_NAMES = [
   'ceiling',
   'products',
+  'attention',
   'step',
   'fit',
   'tokenise',
@@ -29,6 +30,12 @@ export const SECTIONS_ABOUT: Record<SectionName, SectionAbout> = {
     about: 'Both directions in F32, BF16 and NF4: a large square, and the shapes of Llama-3.2-1B.',
     needsGpu: true,
     usual: true,
+  },
+  attention: {
+    title: 'Attention',
+    about: 'Its kernels at the heads of Llama 1B and 8B, forward and backward.',
+    needsGpu: true,
+    usual: false,
   },
   step: {
     title: 'Training step',

@@ -1,6 +1,7 @@
 /** The benchmark's thread: the same sections as `npm run -s bench`, in a browser. */
 import { Bench, type Measurement } from '../bench/harness';
 import type { BenchRun, Section } from '../bench/section';
+import { attention } from '../bench/sections/attention';
 import { ceiling } from '../bench/sections/ceiling';
 import { evaluation } from '../bench/sections/eval';
 import { fit } from '../bench/sections/fit';
@@ -20,6 +21,7 @@ import { siteFolder } from './web-files';
 const SECTIONS: Record<SectionName, Section> = {
   ceiling,
   products,
+  attention,
   step,
   fit,
   tokenise,
