@@ -1,4 +1,4 @@
-// Values of a frozen weight as f16, row-major, for products with f16 operands: eight neighbours a thread.
+// Values of a frozen weight as f16, row-major, for products with f16 operands: eight neighbours at a time, ITEMS times a thread.
 struct Params {
   items: u32, w_offset: u32,
   nested_blocks: u32, nested_offset: f32, nested_first: u32,
@@ -9,11 +9,42 @@ struct Params {
 
 //#include weight
 
-@compute @workgroup_size(64)
+const THREADS = 128u;
+
+//#if W_NF4
+// A value of the code for each thread that asks, in banks of its own.
+var<workgroup> code: array<f32, 16>;
+//#endif
+
+@compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let i = (group.x + group.y * 65535u) * 64u + thread;
-  if (i >= p.items) { return; }
-  let a = load_weight4(p.w_offset + 8u * i);
-  let b = load_weight4(p.w_offset + 8u * i + 4u);
-  half[i] = vec4u(pack2x16float(a.xy), pack2x16float(a.zw), pack2x16float(b.xy), pack2x16float(b.zw));
+  let first = (group.x + group.y * 65535u) * (THREADS * ITEMS) + thread;
+  //#if W_NF4
+  if (thread < 16u) { code[thread] = nf4_value(thread); }
+  //#repeat s ITEMS
+  let flat$s = p.w_offset + 8u * min(first + $su * THREADS, p.items - 1u);
+  let word$s = w[flat$s / 8u];
+  let absmax$s = load_absmax((flat$s + p.nested_first) >> 6u);
+  //#end
+  workgroupBarrier();
+  //#repeat s ITEMS
+  // In a byte the even element is the high half.
+  let a$s = absmax$s * vec4f(
+    code[(word$s >> 4u) & 15u], code[word$s & 15u], code[(word$s >> 12u) & 15u], code[(word$s >> 8u) & 15u]);
+  let b$s = absmax$s * vec4f(
+    code[(word$s >> 20u) & 15u], code[(word$s >> 16u) & 15u], code[word$s >> 28u], code[(word$s >> 24u) & 15u]);
+  //#end
+  //#else
+  //#repeat s ITEMS
+  let flat$s = p.w_offset + 8u * min(first + $su * THREADS, p.items - 1u);
+  let a$s = load_weight4(flat$s);
+  let b$s = load_weight4(flat$s + 4u);
+  //#end
+  //#endif
+  //#repeat s ITEMS
+  if (first + $su * THREADS < p.items) {
+    half[first + $su * THREADS] =
+      vec4u(pack2x16float(a$s.xy), pack2x16float(a$s.zw), pack2x16float(b$s.xy), pack2x16float(b$s.zw));
+  }
+  //#end
 }

@@ -5,17 +5,34 @@ import type { Commands, View } from '../gpu/commands';
 import type { Memory } from '../gpu/memory';
 import type { KernelProfile } from '../gpu/profile';
 import type { Rows } from './matmul';
-import { itemGroups, rowGroups } from './rows';
+import { rowGroups } from './rows';
 import { nestedParams, type Weight, type WeightPart, weightBindings, weightFlag } from './weight';
 
 /** Room for one operand of each kind: whoever asks next overwrites it. */
 export interface HalfScratch {
   /** f16 [rows, columns]. */
   x: GPUBuffer;
-  /** f32 [rows / 16]. */
+  /** f32: `factorValues` of them. */
   factors: GPUBuffer;
   /** f16 [rows, columns] of a weight. */
   w: GPUBuffer;
+}
+
+/** Columns whose largest value one workgroup of ROW_THREADS finds; a thread has eight vec4. */
+const rangeOf = (profile: Pick<KernelProfile, 'rowThreads'>): { threads: number; range: number } => ({
+  threads: 2 * profile.rowThreads,
+  range: 4 * profile.rowThreads,
+});
+const ROW_ITEMS = 8;
+
+/** Of half_weight.wgsl; a thread has as many items of eight values. */
+const WEIGHT_THREADS = 128;
+const WEIGHT_ITEMS = 4;
+
+/** Values of `HalfScratch.factors` for m rows of k values: a factor for every 16, and before that what they are found from. */
+export function factorValues(profile: Pick<KernelProfile, 'rowThreads'>, m: number, k: number): number {
+  const blocks = Math.ceil(m / 16);
+  return blocks * (1 + Math.ceil(k / rangeOf(profile).range));
 }
 
 /** Rows in scratch: x[m, k] times factors[m / 16] is what they were made from, rounded to 11 bits. */
@@ -59,20 +76,26 @@ export class HalfOperands {
   /** Whether rows and weight of a product of these sizes (values) have room. */
   fits(m: number, k: number, weightValues: number): boolean {
     const { x, factors, w } = this.#scratch;
-    return m * k * 2 <= x.size && m / 4 <= factors.size && weightValues * 2 <= w.size;
+    return m * k * 2 <= x.size && 4 * factorValues(this.#profile, m, k) <= factors.size && weightValues * 2 <= w.size;
   }
 
   /** x [m, k] into scratch. `k`, `x.ld` and `x.offset` are multiples of 4. */
   rows(m: number, k: number, x: Rows): HalfRows {
     const view = { buffer: this.#scratch.x };
     const factors = { buffer: this.#scratch.factors };
-    this.#cmd.dispatch(
-      { name: 'half rows', source: rowsSource, constants: { ROW_THREADS: 2 * this.#profile.rowThreads } },
-      { x: x.view, half: view, factors },
-      { rows: m, columns: k, ld: x.ld, offset: x.offset ?? 0 },
-      rowGroups(Math.ceil(m / 16)),
-      4 * m * k,
-    );
+    const { threads, range } = rangeOf(this.#profile);
+    const constants = { ROW_THREADS: threads, RANGE: range, ITEMS: ROW_ITEMS };
+    const blocks = Math.ceil(m / 16);
+    const params = { rows: m, columns: k, ld: x.ld, offset: x.offset ?? 0, tops_at: blocks };
+    for (const flags of [['TOPS'], []]) {
+      this.#cmd.dispatch(
+        { name: `half rows ${flags}`, source: rowsSource, flags, constants },
+        { x: x.view, half: view, factors },
+        params,
+        [Math.ceil(k / range), blocks],
+        2 * m * k,
+      );
+    }
     this.#last = { x: view, factors, m, k };
     return this.#last;
   }
@@ -85,10 +108,15 @@ export class HalfOperands {
     if (held && held.data === buffer && held.at === at && held.values === values) return view;
     this.#weight = { data: buffer, at, values };
     this.#cmd.dispatch(
-      { name: `half weight ${weight.format}`, source: weightSource, flags: [weightFlag(weight)] },
+      {
+        name: `half weight ${weight.format}`,
+        source: weightSource,
+        flags: [weightFlag(weight)],
+        constants: { ITEMS: WEIGHT_ITEMS },
+      },
       { ...weightBindings(weight, part), half: view },
       { items: values / 8, w_offset: at, ...nestedParams(weight, part) },
-      itemGroups(values / 8),
+      rowGroups(Math.ceil(values / 8 / (WEIGHT_THREADS * WEIGHT_ITEMS))),
       2 * values,
     );
     return view;
