@@ -49,7 +49,7 @@ export class SteadyRun {
       shuffle: false,
       ...hparams,
     };
-    const plan = planTraining(config, gpu.device.limits, gpu.profile.attentionTile, settings, pairs, [], budget);
+    const plan = planTraining(config, gpu.device.limits, gpu.profile, settings, pairs, [], budget);
     const session = await Session.create(model, plan.lora, plan.capacity, settings);
     uploadAdapter(session, initialAdapter(plan.lora, 0));
     const ends: number[] = [];

@@ -141,8 +141,7 @@ export async function compareRun({ folder, models, about, maxSteps, tier, report
   const gpu = await openTierGpu(tier);
   const tolerances = tolerancesIn(gpu.profile.tier, about.tolerances);
   const model = await loadModel(gpu, files, undefined, { quantize: quantizeOptions(nf4) });
-  const tile = gpu.profile.attentionTile;
-  const plan = planTraining(model.config, gpu.device.limits, tile, hparams, train, evaluation);
+  const plan = planTraining(model.config, gpu.device.limits, gpu.profile, hparams, train, evaluation);
   const session = await Session.create(model, plan.lora, plan.capacity, hparams);
   const initFolder = about.init ? `${folder}/../${about.init}` : folder;
   const init = await adapterFile(initFolder, 'init.safetensors');

@@ -101,7 +101,7 @@ async function main(): Promise<void> {
   say(`GPU: ${gpu.info.vendor} ${gpu.info.architecture} ${gpu.info.description}${gpu.isSoftware ? ' (software)' : ''}`);
   const quantize = quantizeOptions(nf4);
   const model = await loadModel(gpu, files, undefined, { quantize });
-  const plan = planTraining(model.config, gpu.device.limits, gpu.profile.attentionTile, hparams, train, evaluation);
+  const plan = planTraining(model.config, gpu.device.limits, gpu.profile, hparams, train, evaluation);
   say(
     `${train.length} pairs, ${evaluation.length} for evaluation, ${plan.steps.length} steps, ${plan.lora.parameters} trainable parameters`,
   );

@@ -56,6 +56,8 @@ export interface KernelProfile {
   readonly attentionMemory?: number;
   /** Shapes of attention's kernels in place of those chosen by size. */
   readonly attention?: Partial<Record<AttentionKind, AttentionShape>>;
+  /** Bytes that gate and up of one stretch of tokens may take in training, 64 MiB when absent (model/layer-values). */
+  readonly mlpBytes?: number;
   /** Threads of row-wise kernels (norms, softmax, reductions). */
   readonly rowThreads: number;
 }
@@ -120,7 +122,8 @@ export function profileFor(
   const deeper = roomy && maxComputeWorkgroupStorageSize >= 40960;
   return {
     tier,
-    ...(tier === 'subgroup-matrix' && matrix && { matrix }),
+    // A weight becomes f16 anew for every stretch, which takes as long as a hundred rows of its product.
+    ...(tier === 'subgroup-matrix' && matrix && { matrix, mlpBytes: 2 ** 28 }),
     ...(tier === 'f16' && { half: HALF }),
     direct: false,
     large: roomy ? SQUARE : MODEST,

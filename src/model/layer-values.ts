@@ -40,10 +40,14 @@ export function mlpWidths(c: LlamaConfig, lora: LoraLayout): Record<MlpBuffer, n
   };
 }
 
-/** Tokens that the second half of a layer works on at a time: gate and up of a stretch take at most 64 MiB. */
+/** The most tokens, a multiple of 64, whose gate and up take at most `bytes`; at least 64. */
+export function stretchTokens(c: LlamaConfig, bytes: number): number {
+  return Math.max(64, Math.floor(bytes / (2 * c.intermediateSize * 4) / 64) * 64);
+}
+
+/** Tokens that the second half of a layer works on at a time: by default gate and up of a stretch take at most 64 MiB. */
 export function mlpStretch(c: LlamaConfig, { tokens, stretch }: PackCapacity): number {
-  const most = Math.floor(2 ** 26 / (2 * c.intermediateSize * 4) / 64) * 64;
-  return Math.min(tokens, stretch ?? Math.max(64, most));
+  return Math.min(tokens, stretch ?? stretchTokens(c, 2 ** 26));
 }
 
 /**

@@ -2,9 +2,11 @@
 import { evalSteps, planBatches, type StepPlan, saveSteps, warmupSteps } from '../data/sampler';
 import type { TokenizedPair } from '../data/types';
 import type { BufferSpec } from '../gpu/memory';
+import type { KernelProfile } from '../gpu/profile';
 import type { LlamaConfig } from '../model/config';
+import { stretchTokens } from '../model/layer-values';
 import { type LoraLayout, loraLayout } from '../model/lora';
-import { bindableTokens, type DeviceLimits, type PackCapacity, runSpecs, slabLimit } from '../model/plan';
+import { bindableTokens, bindingLimit, type DeviceLimits, type PackCapacity, runSpecs, slabLimit } from '../model/plan';
 import { TrainingError } from './errors';
 import type { HParams } from './hparams';
 import { passCapacity, type ShapedPair, shapePairs, tokenBudget } from './passes';
@@ -29,13 +31,13 @@ export interface TrainingPlan {
 }
 
 /**
- * @param tile tokens of an attention tile on the device that will run it
+ * @param profile of the device that will run it
  * @throws TrainingError when there is nothing to train on
  */
 export function planTraining(
   config: LlamaConfig,
   limits: DeviceLimits,
-  tile: number,
+  { attentionTile: tile, mlpBytes }: Pick<KernelProfile, 'attentionTile' | 'mlpBytes'>,
   hparams: HParams,
   trainPairs: readonly TokenizedPair[],
   evalPairs: readonly TokenizedPair[],
@@ -49,6 +51,7 @@ export function planTraining(
   const evaluation = shapePairs(evalPairs, hparams.nll_on_prompt, tile);
   const budget = tokenBudget(steps, train, Math.min(mostTokens, bindableTokens(config, limits)));
   const capacity = passCapacity(steps, train, evaluation, hparams, budget);
+  if (mlpBytes) capacity.stretch = stretchTokens(config, Math.min(mlpBytes, bindingLimit(limits)));
   const lora = loraLayout(config, hparams, slabLimit(limits));
   const buffers = runSpecs(config, lora, capacity, hparams);
   return {

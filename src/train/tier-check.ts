@@ -89,7 +89,7 @@ interface StepNumbers {
 /** @throws Error when the device refuses part of it, or a number is not finite */
 async function oneStep(model: LoadedModel, shape: CheckShape): Promise<StepNumbers> {
   const { device, profile } = model.gpu;
-  const plan = planTraining(model.config, device.limits, profile.attentionTile, HPARAMS, [checkPair(shape)], []);
+  const plan = planTraining(model.config, device.limits, profile, HPARAMS, [checkPair(shape)], []);
   device.pushErrorScope('validation');
   device.pushErrorScope('internal');
   let session: Session | null = null;

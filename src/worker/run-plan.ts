@@ -69,7 +69,7 @@ export async function planRun(
   const { config, gpu } = open;
   const { limits } = gpu.device;
   const tile = gpu.profile.attentionTile;
-  const plan = planTraining(config, limits, tile, hparams, sets.train.pairs, sets.eval.pairs);
+  const plan = planTraining(config, limits, gpu.profile, hparams, sets.train.pairs, sets.eval.pairs);
   const render = renderSettings(settings.prompt, tokenizer, data.rows.train);
   const wanted = parseSamples(settings.samples ?? {});
   const blockers: string[] = [];

@@ -102,7 +102,7 @@ export async function restoreRun(
   const { hparams } = parseHParams(settings.hparams);
   const { device, profile } = open.gpu;
   const tile = profile.attentionTile;
-  const plan = planTraining(open.config, device.limits, tile, hparams, pairs.train, pairs.eval);
+  const plan = planTraining(open.config, device.limits, profile, hparams, pairs.train, pairs.eval);
   const { samplePrompts = [], promptFormat = 'as-is' } = before.record;
   const samples = planSamples(
     ...([open.config, device.limits, tile, plan.lora, plan.steps.length] as const),

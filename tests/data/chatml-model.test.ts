@@ -111,7 +111,7 @@ it('trains on the new tokens, and the merged model has them', async () => {
 
   const model = await loadModel(testGpu(), files);
   const { limits } = model.gpu.device;
-  const plan = planTraining(model.config, limits, model.gpu.profile.attentionTile, hparams, [pair], []);
+  const plan = planTraining(model.config, limits, model.gpu.profile, hparams, [pair], []);
   const session = await Session.create(model, plan.lora, plan.capacity, hparams);
   uploadAdapter(session, initialAdapter(plan.lora, 1));
   const trainer = new Trainer(session, plan, {});

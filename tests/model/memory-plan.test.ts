@@ -209,7 +209,7 @@ describe('the plan is what is allocated, to the byte', () => {
       const hparams = { ...DEFAULT_HPARAMS, lora_r: 6, ...changes };
       const rng = createRng(3);
       const pairs = Array.from({ length: 5 }, () => randomPair(rng, 90, 20, 15, 9));
-      const plan = planTraining(config, device.limits, 16, hparams, pairs, []);
+      const plan = planTraining(config, device.limits, { attentionTile: 16 }, hparams, pairs, []);
       const session = await Session.create(open, plan.lora, plan.capacity, hparams);
       expect(storage.alive()).toBe(totalBytes(weights) + totalBytes(plan.buffers));
       session.destroy();

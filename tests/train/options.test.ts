@@ -13,13 +13,12 @@ import { checked } from '../support/gpu';
 import { open, pairs } from './support';
 
 const LIMITS = device.limits;
-const TILE = open.gpu.profile.attentionTile;
 
 /** Losses and final adapter of a short run. */
 async function train(changes: Partial<HParams>, mostTokens?: number) {
   const base = { ...DEFAULT_HPARAMS, learning_rate: 1e-2, per_device_train_batch_size: 2, lora_r: 4, max_steps: 4 };
   const { hparams } = parseHParams({ ...base, gradient_accumulation_steps: 2, eval_steps: 2, ...changes });
-  const plan = planTraining(open.config, LIMITS, TILE, hparams, pairs, pairs.slice(0, 4), mostTokens);
+  const plan = planTraining(open.config, LIMITS, open.gpu.profile, hparams, pairs, pairs.slice(0, 4), mostTokens);
   return checked(device, async () => {
     const session = await Session.create(open, plan.lora, plan.capacity, hparams);
     expect(session.memory.specs).toEqual(plan.buffers);

@@ -128,7 +128,7 @@ describe('planTraining', () => {
   };
 
   test('steps, shares of steps, and one budget', () => {
-    const plan = planTraining(config, limits, 16, hparams, pairs, pairs.slice(0, 2));
+    const plan = planTraining(config, limits, { attentionTile: 16 }, hparams, pairs, pairs.slice(0, 2));
     // Three micro-batches an epoch, in groups of two: two steps, of which the second is short.
     expect(plan.steps.map((s) => s.micro.length)).toEqual([2, 1, 2, 1]);
     expect(plan.steps.map((s) => s.epoch)).toEqual([2 / 3, 1, 1 + 2 / 3, 2]);
@@ -141,13 +141,26 @@ describe('planTraining', () => {
 
   test('a small budget makes small buffers', () => {
     const bytes = (most: number) =>
-      planTraining(config, limits, 16, hparams, pairs, [], most).buffers.find((b) => b.name === 'hidden.0')!.bytes;
+      planTraining(config, limits, { attentionTile: 16 }, hparams, pairs, [], most).buffers.find(
+        (b) => b.name === 'hidden.0',
+      )!.bytes;
     expect(bytes(1)).toBe(40 * 16 * 4);
     expect(bytes(4096)).toBeGreaterThan(bytes(1));
   });
 
+  test('the second half of a layer takes more tokens at a time where the device has room, and never more than a binding', () => {
+    const stretch = (mlpBytes: number | undefined, most: number) => {
+      const bound = { ...limits, maxStorageBufferBindingSize: most };
+      return planTraining(config, bound, { attentionTile: 16, mlpBytes }, hparams, pairs, []).capacity.stretch;
+    };
+    const bytes = 200 * 2 * config.intermediateSize * 4;
+    expect(stretch(undefined, 2 ** 27)).toBeUndefined();
+    expect(stretch(bytes, 2 ** 27)).toBe(192);
+    expect(stretch(bytes, 0.9 * bytes)).toBe(128);
+  });
+
   test('nothing to train on is an error that says what to do', () => {
-    const run = () => planTraining(config, limits, 16, hparams, [], pairs);
+    const run = () => planTraining(config, limits, { attentionTile: 16 }, hparams, [], pairs);
     expect(run).toThrow(TrainingError);
     expect(run).toThrow(/Load a file with usable pairs/);
   });

@@ -51,9 +51,8 @@ export interface Run {
 export async function start(setup: Setup = {}): Promise<Run> {
   const { model = open, train = pairs, evaluation = [], mostTokens } = setup;
   const hparams = { ...HPARAMS, ...setup.hparams };
-  const { attentionTile } = model.gpu.profile;
-  const { limits } = model.gpu.device;
-  const plan = planTraining(model.config, limits, attentionTile, hparams, train, evaluation, mostTokens);
+  const { profile, device } = model.gpu;
+  const plan = planTraining(model.config, device.limits, profile, hparams, train, evaluation, mostTokens);
   const session = await Session.create(model, plan.lora, plan.capacity, hparams);
   uploadAdapter(session, initialAdapter(plan.lora, hparams.init_seed));
   return { plan, session, trainer: new Trainer(session, plan, setup.events) };

@@ -53,7 +53,7 @@ async function prepare({
   const pairs = (role: 'train' | 'eval'): TokenizedPair[] => sets[role].pairs;
   const model = await loadModel(await gpu, files);
   const { device, profile } = model.gpu;
-  const plan = planTraining(model.config, device.limits, profile.attentionTile, hparams, pairs('train'), pairs('eval'));
+  const plan = planTraining(model.config, device.limits, profile, hparams, pairs('train'), pairs('eval'));
   return { session: await Session.create(model, plan.lora, plan.capacity, hparams), plan };
 }
 
