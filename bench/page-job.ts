@@ -4,10 +4,11 @@
  *                        [--chrome PATH] [--chrome-args "…"] [--profile DIR] [--timeout SECONDS]
  *
  * Measures the page in Chromium on this machine's GPU with a model of any size. The model's folder is served by a local
- * stand-in for the Hub (or as a plain web folder), and the page does the rest as a visitor does: it downloads the model into its
- * storage, trains, merges into a private folder, opens the merged model again and compares the held-out loss, and
- * is closed and opened to load the stored model to its first step. For each backend it prints one JSON line: seconds, MB/s,
- * and the most memory of page, worker and GPU, of every stage. Status 1 when a stage fails; the console is printed then.
+ * stand-in for the Hub (or as a plain web folder), and the page does the rest as a visitor does: it downloads the model into
+ * its storage, trains, merges into a private folder, opens the merged model again and compares the held-out loss, and is
+ * closed and opened to load the stored model to its first step. For each backend it prints one JSON line: seconds, MB/s,
+ * the page's animation frames while nothing runs and while it trains, and the most memory of page, worker and GPU, of
+ * every stage. Status 1 when a stage fails; the console is printed then.
  *
  * `node scripts/run.mjs page-job --bundle-only` leaves build/cli/page-job.mjs, which needs playwright-core beside it, a
  * Chromium and a built site (`npm run build`).
@@ -20,8 +21,9 @@ import { chromium } from 'playwright-core';
 import { filesOfFolder } from '../tests/support/hub/repo';
 import { serveHub } from '../tests/support/hub/server';
 import { serveSite } from '../tests/support/site';
+import type { BackendChoice } from './page-job/choices';
 import { GPU_ARGS, QUIET_ARGS, SOFTWARE_ARGS } from './page-job/flags';
-import { type BackendChoice, type JobOptions, PageJob } from './page-job/job';
+import { type JobOptions, PageJob } from './page-job/job';
 import { randomRows } from './page-job/rows';
 
 const HELD_OUT = 2;

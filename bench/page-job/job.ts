@@ -1,10 +1,10 @@
 /** One whole job on the page, as a visitor does it, with the time and memory of each stage. */
 import type { BrowserContext, Page } from 'playwright-core';
 import { StudioPage } from '../../tests/page/support/studio';
+import { type BackendChoice, choosePrivateFolder, prefer } from './choices';
+import { framesBetween, watchFrames } from './frames';
 import { bytesOf, type MemoryPeak, watchMemory } from './memory';
 import { answered, type Phase, readTap, type Tapped, tapWorker } from './tap';
-
-export type BackendChoice = 'auto' | 'indexeddb' | 'opfs';
 
 export interface JobOptions {
   url: string;
@@ -31,45 +31,6 @@ export interface JobOptions {
 
 const seconds = (ms: number) => Math.round(ms) / 1000;
 const HELD_OUT = 2;
-
-/** For an init script: exports go to a private folder, and folders are opened from what was exported there. */
-function choosePrivateFolder(): void {
-  Object.assign(window, {
-    showDirectoryPicker: async ({ mode }: { mode?: string } = {}) => {
-      const chosen = await (await navigator.storage.getDirectory()).getDirectoryHandle('chosen', { create: true });
-      if (mode === 'readwrite') return chosen;
-      for await (const handle of chosen.values()) if (handle.kind === 'directory') return handle;
-      return chosen;
-    },
-  });
-}
-
-/** Has new models stored in this backend, as if it had been measured as the faster one. */
-async function prefer(page: Page, backend: BackendChoice): Promise<void> {
-  if (backend === 'auto') return;
-  await page.evaluate(
-    (chosen) =>
-      new Promise<void>((resolve, reject) => {
-        const speed = (name: string) => ({
-          readBytesPerSecond: name === chosen ? 2e9 : 1e9,
-          writeBytesPerSecond: name === chosen ? 2e9 : 1e9,
-        });
-        const open = indexedDB.open('orpo-studio-notes');
-        open.onupgradeneeded = () => open.result.createObjectStore('notes');
-        open.onerror = () => reject(open.error);
-        open.onsuccess = () => {
-          const tx = open.result.transaction('notes', 'readwrite');
-          tx.objectStore('notes').put({ indexeddb: speed('indexeddb'), opfs: speed('opfs') }, 'speeds');
-          tx.oncomplete = () => {
-            open.result.close();
-            resolve();
-          };
-          tx.onerror = () => reject(tx.error);
-        };
-      }),
-    backend,
-  );
-}
 
 /** Rates of the last load. */
 function loadFacts({ phases }: Tapped, from: number, to: number) {
@@ -231,12 +192,21 @@ export class PageJob {
       losses: steps.map(({ loss }) => loss),
       evalLoss: evals.at(-1)?.loss ?? null,
       firstStepAt: steps[0]?.time ?? Number.NaN,
+      endAt: run.end,
     };
   }
 
+  /** The run, and how the page draws before it and from its first step on. */
   async #train() {
     await this.#data();
-    return this.#steps(this.#options.steps);
+    await this.#studio.goTo('Train');
+    await watchFrames(this.#page);
+    const now = () => this.#page.evaluate(() => performance.now());
+    const idle = await now();
+    await this.#page.waitForTimeout(2000);
+    const idleFrames = await framesBetween(this.#page, idle, await now());
+    const { endAt, ...run } = await this.#steps(this.#options.steps);
+    return { ...run, idleFrames, frames: await framesBetween(this.#page, run.firstStepAt, endAt) };
   }
 
   async #export() {

@@ -23,6 +23,9 @@ export interface StepResult {
   weightBytes: number;
   runBytes: number;
   dispatches: number;
+  submits: number;
+  /** Milliseconds of the longest submit, as far as the clock on the wall tells. */
+  longestSubmit: number;
   loss: number;
   kernels: KernelTime[];
 }
@@ -81,8 +84,10 @@ export async function stepTime(model: LoadedModel, c: StepCase, steps: number, p
   const run = await openSteps(model, c, steps + warm + (profile ? 1 : 0));
   await run.time(warm);
   const before = cmd.dispatches;
+  cmd.submits = { count: 0, longest: 0 };
   const ms = (await run.time(steps)) / steps;
   const dispatches = (cmd.dispatches - before) / steps;
+  const { count, longest } = cmd.submits;
   const kernels = profile ? await run.kernels(1) : [];
   const result: StepResult = {
     ms,
@@ -91,6 +96,8 @@ export async function stepTime(model: LoadedModel, c: StepCase, steps: number, p
     weightBytes: weightMemory.bytes,
     runBytes: run.runBytes,
     dispatches,
+    submits: count / steps,
+    longestSubmit: longest,
     loss: run.losses.at(-1) ?? Number.NaN,
     kernels,
   };

@@ -1,9 +1,10 @@
 /**
  * Recording and submitting work. Dispatches are gathered into one compute pass; their parameters go into one uniform
- * buffer that is uploaded right before the submit. `breathe()` keeps a submit short (a display shares the GPU, and
- * Windows resets it after two seconds) and bounds how far the queue runs ahead.
+ * buffer that is uploaded right before the submit. A submit ends before its work would take longer than pace.ts allows;
+ * `breathe()` bounds how far the queue runs ahead.
  */
 import { type Kernel, KernelCache, type KernelSpec } from './kernels';
+import { Pace } from './pace';
 import type { DispatchTimes } from './timing';
 
 /** Part of a GPU buffer. Offset and size in bytes; the offset must suit the device's binding alignment. */
@@ -16,7 +17,6 @@ export interface View {
 const SLOT = 256;
 const SLOTS = 2048;
 const MAX_IN_FLIGHT = 2;
-const TARGET_MS = 60;
 
 export class Commands {
   readonly device: GPUDevice;
@@ -31,10 +31,11 @@ export class Commands {
   #slot = 0;
   #cost = 0;
   #inFlight: Promise<unknown>[] = [];
-  /** Cost units per millisecond, measured; the first guess suits a slow device. */
-  #rate = 2e5;
+  readonly #pace = new Pace();
   /** Dispatches recorded since the start, for tests and statistics. */
   dispatches = 0;
+  /** Submits that are done, and the milliseconds of the longest, since somebody last set them to 0. */
+  submits = { count: 0, longest: 0 };
   /** When set, every dispatch is timed in a pass of its own. */
   times: DispatchTimes | null = null;
 
@@ -46,7 +47,8 @@ export class Commands {
 
   /**
    * Records one dispatch. `params` are the fields of the kernel's `struct Params`; `buffers` its bindings by name.
-   * `cost` is a rough count of floating-point operations.
+   * `cost` is a rough count of floating-point operations. What was recorded before is submitted first where both together
+   * would take too long.
    */
   dispatch(
     spec: KernelSpec,
@@ -57,7 +59,7 @@ export class Commands {
   ): void {
     if (workgroups.some((n) => n === 0)) return;
     const kernel = this.kernels.get(spec);
-    if (this.#slot === SLOTS) this.flush();
+    if (this.#slot === SLOTS || (this.#cost > 0 && this.#cost + cost > this.#pace.budget)) this.flush();
     const offset = this.#slot++ * SLOT;
     this.#writeParams(kernel, params, offset);
     const group = this.#bindGroup(kernel, buffers);
@@ -107,20 +109,19 @@ export class Commands {
     this.#slot = 0;
     const cost = this.#cost;
     this.#cost = 0;
-    const queued = this.#inFlight.length;
-    const started = performance.now();
+    const submitted = performance.now();
     const done = this.device.queue.onSubmittedWorkDone().then(() => {
       this.#inFlight.splice(this.#inFlight.indexOf(done), 1);
-      const ms = performance.now() - started;
-      // Only a submit that had the queue to itself tells how fast the device is.
-      if (queued === 0 && cost > 1e6) this.#rate = 0.7 * this.#rate + (0.3 * cost) / Math.max(ms, 0.05);
+      const ms = this.#pace.done(cost, submitted, performance.now());
+      this.submits.count++;
+      this.submits.longest = Math.max(this.submits.longest, ms);
     });
     this.#inFlight.push(done);
   }
 
   /** A good place to submit: does so when enough work is recorded, and waits when too much is queued. */
   async breathe(): Promise<void> {
-    if (this.#cost > this.#rate * TARGET_MS || this.#slot > SLOTS / 2) this.flush();
+    if (this.#cost > this.#pace.budget || this.#slot > SLOTS / 2) this.flush();
     while (this.#inFlight.length > MAX_IN_FLIGHT) await this.#inFlight[0];
   }
 

@@ -15,7 +15,8 @@ export const step: Section = async ({ gpu, quick, print, report }) => {
     const gib = ((r.weightBytes + r.runBytes) / 2 ** 30).toFixed(2);
     print(
       `step, 2 pairs x 2 x ${length} tokens, ${prompt} shared: ${r.ms.toFixed(0)} ms, ` +
-        `${r.tokensPerSecond.toFixed(0)} tokens/s, ${gib} GiB, ${r.dispatches} dispatches`,
+        `${r.tokensPerSecond.toFixed(0)} tokens/s, ${gib} GiB, ${r.dispatches} dispatches in ` +
+        `${r.submits.toFixed(1)} submits, the longest ${r.longestSubmit.toFixed(0)} ms`,
     );
     for (const line of kernelLines(r.kernels, 20)) print(line);
   }
