@@ -105,11 +105,11 @@ export async function stepTime(model: LoadedModel, c: StepCase, steps: number, p
   return result;
 }
 
-/** The longest kernels of a profile: name, dispatches, milliseconds, TFLOP/s. */
+/** The longest kernels of a profile. */
 export function kernelLines(kernels: readonly KernelTime[], most: number): string[] {
   return kernels.slice(0, most).map(({ name, dispatches, ms, cost }) => {
-    const tflops = (cost / ms / 1e9).toFixed(1);
-    return `  ${name.padEnd(64)} ${String(dispatches).padStart(5)} ${ms.toFixed(2).padStart(9)} ms  ${tflops}`;
+    const rate = cost > 0 ? `  ${(cost / ms / 1e9).toPrecision(3)} TFLOP/s` : '';
+    return `  ${name.padEnd(64)} ${String(dispatches).padStart(5)} x ${ms.toFixed(2).padStart(9)} ms${rate}`;
   });
 }
 

@@ -108,14 +108,14 @@ describe.each(['light', 'dark'] as const)('in the %s theme', (theme) => {
     expect(await violations()).toEqual([]);
   });
 
-  it('nothing is wider than a small laptop', async () => {
-    await page.setViewportSize({ width: 1280, height: 720 });
+  it.each([1280, 390])('nothing is wider than a window of %i', async (width) => {
+    await page.setViewportSize({ width, height: 720 });
     for (const name of STEPS) {
       await studio.goTo(name);
       const beyond = await page.evaluate(
         () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
       );
-      expect(beyond, `pixels of ${name} beyond 1280`).toBe(0);
+      expect(beyond, `pixels of ${name} beyond ${width}`).toBe(0);
     }
     await page.setViewportSize({ width: 1440, height: 900 });
   });

@@ -20,7 +20,7 @@ export function DeviceCard() {
           </div>
           <Facts
             rows={[
-              ['Adapter', deviceName(info)],
+              ...(info.isSoftware ? [['Adapter', deviceName(info)] as [string, string]] : []),
               ['Vendor', info.vendor || 'not told'],
               ['Architecture', info.architecture || 'not told'],
               ['Largest buffer', formatBytes(info.maxBufferSize)],

@@ -1,3 +1,4 @@
+import { Fragment } from 'react';
 import { CopyButton } from './ui';
 
 const LINUX_FLAGS = '--enable-unsafe-webgpu --enable-features=Vulkan';
@@ -24,7 +25,13 @@ export function DeviceHelp() {
       <li>
         <strong>On Linux{linux ? ' (yours)' : ''},</strong> start the browser with
         <span className="copy-line">
-          <code>{LINUX_FLAGS}</code>
+          <code>
+            {LINUX_FLAGS.split(' ').map((flag) => (
+              <Fragment key={flag}>
+                <span className="flag">{flag}</span>{' '}
+              </Fragment>
+            ))}
+          </code>
           <CopyButton text={LINUX_FLAGS} label="Copy the flags for Linux" />
         </span>
       </li>

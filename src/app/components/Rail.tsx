@@ -1,4 +1,5 @@
 /** The steps of the job, always in sight. */
+import { Fragment } from 'react';
 import { formatCount } from '../lib/format';
 import { useRuns, wasCutOff } from '../store/runs';
 import { type StepStatus, useSteps } from '../store/steps';
@@ -18,6 +19,16 @@ function Bubble({ state, number }: { state: StepStatus['state']; number: number 
       {state === 'done' ? <Glyph name="check" /> : state === 'locked' ? <Glyph name="lock" /> : number}
     </span>
   );
+}
+
+/** Parts between dots, broken into lines at these first. */
+function Pieces({ text }: { text: string }) {
+  const pieces = text.split(' · ');
+  return pieces.map((piece, i) => (
+    <Fragment key={piece}>
+      <span>{i < pieces.length - 1 ? `${piece} ·` : piece}</span>{' '}
+    </Fragment>
+  ));
 }
 
 /** The list of runs: beside the job, not a step of it. */
@@ -62,7 +73,9 @@ export function Rail() {
               <span className="rail-text">
                 <span className="rail-title">{title}</span>
                 <span className="visually-hidden">, {SPOKEN[state]}: </span>
-                <span className="rail-detail">{detail}</span>
+                <span className="rail-detail">
+                  <Pieces text={detail} />
+                </span>
               </span>
             </button>
           </li>
