@@ -9,12 +9,13 @@
 //
 // A workgroup of WM x WN subgroups makes BM x BN results; a subgroup SM x SN_PAIRS * 2 blocks of 16 x 16. While a tile is multiplied, the
 // next one is on its way from memory into registers. With several workgroups along z each takes `split_tiles` tiles of K.
-// WHOLE_TILES: whole tiles only, whose results go from the units to memory; Y (ACCUMULATE) or the residual is where their sums begin.
-// Otherwise results pass through workgroup memory, which takes any edge and every addition, at half the speed.
+// Results of a whole tile go from the units to memory; Y (ACCUMULATE) or the residual is where their sums begin. Those of a tile on
+// an edge, or of all (STAGED: a factor for each column, or both additions), pass through workgroup memory, at half the speed.
 //
 // Every index into workgroup memory is written out here, from local_invocation_index and constants: only then does the
 // WGSL compiler see that it is in range, and leaves its clamp out (138 and 208 TFLOP/s on an H100).
-// Loads and stores of blocks are written in the newer spelling, one call a line, as gpu/matrix-spelling.ts wants them.
+// VECTORS: workgroup memory is made of words of eight values, as the newer spelling allows. Loads and stores of blocks are written in
+// that one, one call a line, as gpu/matrix-spelling.ts wants them.
 diagnostic(off, chromium.subgroup_matrix_uniformity);
 enable f16;
 enable chromium_experimental_subgroup_matrix;
@@ -38,19 +39,21 @@ const B_SIZE = BN * B_STRIDE;
 const B_STRIDE = BN + 8u;
 const B_SIZE = BK * B_STRIDE;
 //#endif
-//#if WHOLE_TILES
+//#if VECTORS
+// Values of an element of a tile.
+const UNIT = 8u;
+alias Unit = vec4u;
 //#else
-// Results leave through workgroup memory, 16 x 32 of each subgroup at a time.
-const OUT_STRIDE = 36u;
-const OUT_SIZE = 16u * OUT_STRIDE;
-//#endif
-
-var<workgroup> a_tile: array<f16, BM * A_STRIDE>;
-var<workgroup> b_tile: array<f16, B_SIZE>;
-//#if WHOLE_TILES
-//#else
+const UNIT = 1u;
+alias Unit = f16;
 var<workgroup> out_tile: array<f32, WM * WN * OUT_SIZE>;
 //#endif
+// Results that leave through workgroup memory, a block of each subgroup at a time. Where the type of A's tile allows it, they
+// use its place: a processor has room for fewer workgroups of more memory.
+const OUT_STRIDE = 20u;
+const OUT_SIZE = 16u * OUT_STRIDE;
+var<workgroup> a_tile: array<Unit, BM * A_STRIDE / UNIT>;
+var<workgroup> b_tile: array<Unit, B_SIZE / UNIT>;
 
 //#if LORA
 fn pack8(a: vec4f, b: vec4f) -> vec4u {
@@ -87,7 +90,7 @@ fn load_v(n: u32, k: u32) -> vec4u {
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let n0 = group.x * BN;
-  let m0 = p.m_first + group.y * BM;
+  let m0 = group.y * BM;
   let warp = thread / SUBGROUP;
   let warp_m = warp / WN * (16u * SM);
   let warp_n = warp % WN * (32u * SN_PAIRS);
@@ -101,31 +104,37 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //#end
   //#end
   //#end
-  //#if WHOLE_TILES
+  //#repeat i SM
+  let factor$i = p.alpha * factors[min(m0 + warp_m + 16u * $iu, p.M - 1u) / 16u];
+  //#end
+  //#if STAGED
+  //#else
+  let whole = m0 + BM <= p.M && n0 + BN <= p.N;
   let at_y = p.y_offset + group.z * p.y_split + (m0 + warp_m) * p.ldy + n0 + warp_n;
-  //#repeat i SM
-  let factor$i = p.alpha * factors[(m0 + warp_m) / 16u + $iu];
-  //#end
   //#if RESIDUAL
-  let at_r = p.r_offset + (m0 + warp_m) * p.ldr + n0 + warp_n;
-  //#repeat i SM
-  //#repeat j SN_PAIRS
-  //#repeat h 2
-  let r$i_$j$h = subgroupMatrixLoad<Result, row_major>(&residual, at_r + 16u * $iu * p.ldr + 32u * $ju + 16u * $hu, p.ldr);
-  c$i_$j$h = subgroupMatrixScalarMultiply(r$i_$j$h, 1.0 / factor$i);
-  //#end
-  //#end
-  //#end
+  if (whole) {
+    let at_r = p.r_offset + (m0 + warp_m) * p.ldr + n0 + warp_n;
+    //#repeat i SM
+    //#repeat j SN_PAIRS
+    //#repeat h 2
+    let r$i_$j$h = subgroupMatrixLoad<Result, row_major>(&residual, at_r + 16u * $iu * p.ldr + 32u * $ju + 16u * $hu, p.ldr);
+    c$i_$j$h = subgroupMatrixScalarMultiply(r$i_$j$h, 1.0 / factor$i);
+    //#end
+    //#end
+    //#end
+  }
   //#endif
   //#if ACCUMULATE
-  //#repeat i SM
-  //#repeat j SN_PAIRS
-  //#repeat h 2
-  let y$i_$j$h = subgroupMatrixLoad<Result, row_major>(&y, at_y + 16u * $iu * p.ldy + 32u * $ju + 16u * $hu, p.ldy);
-  c$i_$j$h = subgroupMatrixScalarMultiply(y$i_$j$h, 1.0 / factor$i);
-  //#end
-  //#end
-  //#end
+  if (whole) {
+    //#repeat i SM
+    //#repeat j SN_PAIRS
+    //#repeat h 2
+    let y$i_$j$h = subgroupMatrixLoad<Result, row_major>(&y, at_y + 16u * $iu * p.ldy + 32u * $ju + 16u * $hu, p.ldy);
+    c$i_$j$h = subgroupMatrixScalarMultiply(y$i_$j$h, 1.0 / factor$i);
+    //#end
+    //#end
+    //#end
+  }
   //#endif
   //#endif
   //#repeat s A_LOADS
@@ -150,24 +159,32 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //#endif
   for (var t = first; t < tiles; t++) {
     //#repeat s A_LOADS
-    let to_a$s = i_a$s / (BK / 8u) * A_STRIDE + i_a$s % (BK / 8u) * 8u;
+    let to_a$s = i_a$s / (BK / 8u) * (A_STRIDE / UNIT) + i_a$s % (BK / 8u) * (8u / UNIT);
+    //#if VECTORS
+    a_tile[to_a$s] = next_a$s;
+    //#else
     //#repeat q 4
     let a$s$q = bitcast<vec2<f16>>(next_a$s[$q]);
     a_tile[to_a$s + 2u * $qu] = a$s$q.x;
     a_tile[to_a$s + 2u * $qu + 1u] = a$s$q.y;
     //#end
+    //#endif
     //#end
     //#repeat s B_LOADS
     //#if B_ROWS_N
-    let to_b$s = i_b$s / (BK / 8u) * B_STRIDE + i_b$s % (BK / 8u) * 8u;
+    let to_b$s = i_b$s / (BK / 8u) * (B_STRIDE / UNIT) + i_b$s % (BK / 8u) * (8u / UNIT);
     //#else
-    let to_b$s = i_b$s / (BN / 8u) * B_STRIDE + i_b$s % (BN / 8u) * 8u;
+    let to_b$s = i_b$s / (BN / 8u) * (B_STRIDE / UNIT) + i_b$s % (BN / 8u) * (8u / UNIT);
     //#endif
+    //#if VECTORS
+    b_tile[to_b$s] = next_b$s;
+    //#else
     //#repeat q 4
     let b$s$q = bitcast<vec2<f16>>(next_b$s[$q]);
     b_tile[to_b$s + 2u * $qu] = b$s$q.x;
     b_tile[to_b$s + 2u * $qu + 1u] = b$s$q.y;
     //#end
+    //#endif
     //#end
     workgroupBarrier();
     //#if LORA
@@ -200,14 +217,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     //#endif
     //#repeat k K_STEPS
     //#repeat i SM
-    let a$i_$k = subgroupMatrixLoad<Left, row_major>(&a_tile, (warp_m + 16u * $iu) * A_STRIDE + 16u * $ku, A_STRIDE);
+    let a$i_$k = subgroupMatrixLoad<Left, row_major>(&a_tile, (warp_m + 16u * $iu) * (A_STRIDE / UNIT) + 16u / UNIT * $ku, A_STRIDE / UNIT);
     //#end
     //#repeat j SN_PAIRS
     //#repeat h 2
     //#if B_ROWS_N
-    let b$j$h_$k = subgroupMatrixLoad<Right, col_major>(&b_tile, (warp_n + 32u * $ju + 16u * $hu) * B_STRIDE + 16u * $ku, B_STRIDE);
+    let b$j$h_$k = subgroupMatrixLoad<Right, col_major>(&b_tile, (warp_n + 32u * $ju + 16u * $hu) * (B_STRIDE / UNIT) + 16u / UNIT * $ku, B_STRIDE / UNIT);
     //#else
-    let b$j$h_$k = subgroupMatrixLoad<Right, row_major>(&b_tile, 16u * $ku * B_STRIDE + warp_n + 32u * $ju + 16u * $hu, B_STRIDE);
+    let b$j$h_$k = subgroupMatrixLoad<Right, row_major>(&b_tile, 16u * $ku * (B_STRIDE / UNIT) + (warp_n + 32u * $ju + 16u * $hu) / UNIT, B_STRIDE / UNIT);
     //#endif
     //#end
     //#end
@@ -221,49 +238,55 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     //#end
     workgroupBarrier();
   }
-  //#if WHOLE_TILES
+  //#if STAGED
+  //#else
+  if (whole) {
+    //#repeat i SM
+    //#repeat j SN_PAIRS
+    //#repeat h 2
+    c$i_$j$h = subgroupMatrixScalarMultiply(c$i_$j$h, factor$i);
+    subgroupMatrixStore<row_major>(&y, at_y + 16u * $iu * p.ldy + 32u * $ju + 16u * $hu, c$i_$j$h, p.ldy);
+    //#end
+    //#end
+    //#end
+    return;
+  }
+  //#endif
+  let lane = thread % SUBGROUP;
   //#repeat i SM
   //#repeat j SN_PAIRS
   //#repeat h 2
-  c$i_$j$h = subgroupMatrixScalarMultiply(c$i_$j$h, factor$i);
-  subgroupMatrixStore<row_major>(&y, at_y + 16u * $iu * p.ldy + 32u * $ju + 16u * $hu, c$i_$j$h, p.ldy);
-  //#end
-  //#end
-  //#end
+  //#if VECTORS
+  subgroupMatrixStore<row_major>(&a_tile, warp * (OUT_SIZE / 4u), c$i_$j$h, OUT_STRIDE / 4u);
   //#else
-  let lane = thread % SUBGROUP;
-  let out_at = warp * OUT_SIZE;
-  //#repeat i SM
-  //#repeat j SN_PAIRS
-  subgroupMatrixStore<row_major>(&out_tile, out_at, c$i_$j0, OUT_STRIDE);
-  subgroupMatrixStore<row_major>(&out_tile, out_at + 16u, c$i_$j1, OUT_STRIDE);
+  subgroupMatrixStore<row_major>(&out_tile, warp * OUT_SIZE, c$i_$j$h, OUT_STRIDE);
+  //#endif
   workgroupBarrier();
-  for (var i = lane; i < 128u; i += SUBGROUP) {
-    let at = out_at + i / 8u * OUT_STRIDE + i % 8u * 4u;
-    let m = m0 + warp_m + 16u * $iu + i / 8u;
-    let n = n0 + warp_n + 32u * $ju + i % 8u * 4u;
-    if (m < p.M && n < p.N) {
-      put_result(group.z, m, n, vec4f(out_tile[at], out_tile[at + 1u], out_tile[at + 2u], out_tile[at + 3u]));
-    }
+  for (var i = lane; i < 256u; i += SUBGROUP) {
+    let m = m0 + warp_m + 16u * $iu + i / 16u;
+    let n = n0 + warp_n + 32u * $ju + 16u * $hu + i % 16u;
+    //#if VECTORS
+    let result = bitcast<f32>(a_tile[warp * (OUT_SIZE / 4u) + i / 16u * (OUT_STRIDE / 4u) + i % 16u / 4u][i % 4u]);
+    //#else
+    let result = out_tile[warp * OUT_SIZE + i / 16u * OUT_STRIDE + i % 16u];
+    //#endif
+    if (m < p.M && n < p.N) { put_result(group.z, m, n, factor$i * result); }
   }
   workgroupBarrier();
   //#end
   //#end
-  //#endif
+  //#end
 }
 
-//#if WHOLE_TILES
-//#else
-fn put_result(split: u32, m: u32, n: u32, sum: vec4f) {
-  var value = p.alpha * factors[m / 16u] * sum;
+fn put_result(split: u32, m: u32, n: u32, sum: f32) {
+  var value = sum;
   //#if COLUMN_SCALE
-  value *= column_scale[(p.s_offset + n) >> 2u];
+  value *= column_scale[p.s_offset + n];
   //#endif
   //#if RESIDUAL
-  value += residual[(p.r_offset + m * p.ldr + n) >> 2u];
+  value += residual[p.r_offset + m * p.ldr + n];
   //#endif
-  let at = (p.y_offset + split * p.y_split + m * p.ldy + n) >> 2u;
+  let at = p.y_offset + split * p.y_split + m * p.ldy + n;
   if (p.accumulate != 0u) { value += y[at]; }
   y[at] = value;
 }
-//#endif

@@ -1,6 +1,5 @@
 // Parameters and bindings of all matrix product kernels, but for the weight (lib/weight.wgsl, lib/raw_weight.wgsl).
-// SPLITS: the kernel can split K. HALF: x holds f16, and a product may
-// begin at row m_first. WHOLE_TILES: results are stored as blocks of f32.
+// SPLITS: the kernel can split K. HALF: x holds f16. MATRIX: results are addressed one by one, as matrix units store them.
 struct Params {
   M: u32, N: u32, K: u32,
   ldx: u32, x_offset: u32,
@@ -13,9 +12,6 @@ struct Params {
   //#if SPLITS
   split_tiles: u32, y_split: u32, k_groups: u32,
   //#endif
-  //#if HALF
-  m_first: u32,
-  //#endif
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -24,7 +20,7 @@ struct Params {
 //#else
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 //#endif
-//#if WHOLE_TILES
+//#if MATRIX
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;
 //#else
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
@@ -34,12 +30,16 @@ struct Params {
 @group(0) @binding(6) var<storage, read> v: array<vec4f>;
 //#endif
 //#if RESIDUAL
-//#if WHOLE_TILES
+//#if MATRIX
 @group(0) @binding(7) var<storage, read> residual: array<f32>;
 //#else
 @group(0) @binding(7) var<storage, read> residual: array<vec4f>;
 //#endif
 //#endif
 //#if COLUMN_SCALE
+//#if MATRIX
+@group(0) @binding(8) var<storage, read> column_scale: array<f32>;
+//#else
 @group(0) @binding(8) var<storage, read> column_scale: array<vec4f>;
+//#endif
 //#endif

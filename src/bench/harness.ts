@@ -1,5 +1,6 @@
 /** Timing of recorded GPU work: warm, several batches, the median. */
 import type { Commands, View } from '../gpu/commands';
+import { DispatchTimes } from '../gpu/timing';
 
 export interface Measurement {
   group: string;
@@ -49,7 +50,21 @@ async function batch(cmd: Commands, work: Work, runs: number): Promise<number> {
   const start = performance.now();
   for (let i = 0; i < runs; i++) work.record();
   await cmd.finish();
-  return (performance.now() - start) / runs;
+  if (!cmd.times) return (performance.now() - start) / runs;
+  const times = await cmd.times.read();
+  return times.reduce((sum, { ms }) => sum + ms, 0) / runs;
+}
+
+/** `measure` by the GPU's own clock, where the device offers it: what the GPU waits for between submits is not counted. */
+export async function measureOnGpu(cmd: Commands, works: readonly Work[], batchMs?: number): Promise<Measurement[]> {
+  if (!cmd.device.features.has('timestamp-query')) return measure(cmd, works, batchMs);
+  cmd.times = new DispatchTimes(cmd.device, { each: false });
+  try {
+    return await measure(cmd, works, batchMs);
+  } finally {
+    cmd.times.destroy();
+    cmd.times = null;
+  }
 }
 
 /** Times several works in turn, batch by batch, so that drift of the device's clock meets all of them alike. */

@@ -3,7 +3,7 @@ import { type KernelProfile, type MatmulTile, usesHalf } from '../gpu/profile';
 import { factorValues, HalfOperands } from '../ops/half';
 import { MatmulOps } from '../ops/matmul';
 import type { Weight, WeightFormat } from '../ops/weight';
-import { type Bench, type Measurement, measure, type Work, worstDifference } from './harness';
+import { type Bench, type Measurement, measure, measureOnGpu, type Work, worstDifference } from './harness';
 import { randomMatrix } from './synthetic';
 
 export type Direction = 'forward' | 'backward';
@@ -39,13 +39,14 @@ export async function productTimes(
       const half = operands(bench, profile, c);
       const whole = { ...work, record: () => product(bench, profile, c, weight, x, y, half) };
       if (!half) return [whole];
-      // Both operands are f16 already: the product alone.
+      // Both operands are f16 already: the product alone. Then with what makes them so.
       return [
         { ...work, name: `${name} from f16`, record: () => product(bench, profile, c, weight, x, y, half, true) },
-        whole,
+        { ...whole, name: `${name} with its conversions` },
       ];
     });
-    results.push(...(await measure(bench.cmd, works, batchMs)));
+    const timed = works.length > profiles.length ? measureOnGpu : measure;
+    results.push(...(await timed(bench.cmd, works, batchMs)));
     await bench.cmd.finish();
     memory.destroy();
     bench.destroy();

@@ -36,7 +36,7 @@ export class Commands {
   dispatches = 0;
   /** Submits that are done, and the milliseconds of the longest, since somebody last set them to 0. */
   submits = { count: 0, longest: 0 };
-  /** When set, every dispatch is timed in a pass of its own. */
+  /** When set, dispatches are timed. */
   times: DispatchTimes | null = null;
 
   constructor(device: GPUDevice) {
@@ -64,7 +64,7 @@ export class Commands {
     this.#writeParams(kernel, params, offset);
     const group = this.#bindGroup(kernel, buffers);
     this.#encoder ??= this.device.createCommandEncoder();
-    if (this.times) {
+    if (this.times && (this.times.each || !this.#pass)) {
       this.#endPass();
       const { M, N, K } = params;
       const name = M ? `${kernel.name} ${M}x${N}x${K}` : kernel.name;

@@ -23,7 +23,10 @@ export const TIER_FEATURES = ['shader-f16', 'subgroups' as GPUFeatureName, SUBGR
 
 /** How matrix units are programmed on a device. */
 export interface MatrixUnits {
-  /** Where majorness is written: as a template argument, or (before 2026) as a bool argument. */
+  /**
+   * Where majorness is written: as a template argument, which comes with blocks in arrays of vectors, or (before 2026) as a bool
+   * argument.
+   */
   spelling: 'template' | 'argument';
   /** Threads of a subgroup. */
   subgroup: number;
@@ -48,14 +51,14 @@ interface MatrixConfig {
 type MatrixInfo = GPUAdapterInfo & { subgroupMatrixConfigs?: readonly MatrixConfig[] };
 
 const spellings = {
-  template: 'subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&x, 0u, 16u)',
+  template: 'subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&x, 0u, 2u)',
   argument: 'subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>>(&x, 0u, false, 16u)',
 };
 
 const probeCode = (spelling: MatrixUnits['spelling'], threads: number) => `
 enable f16;
 enable chromium_experimental_subgroup_matrix;
-@group(0) @binding(0) var<storage, read_write> x: array<f16>;
+@group(0) @binding(0) var<storage, read_write> x: array<${spelling === 'template' ? 'vec4u' : 'f16'}>;
 @compute @workgroup_size(${threads}) fn main() { let a = ${spellings[spelling]}; }`;
 
 /** The spelling that this device's compiler takes; null when it takes neither. */

@@ -1,4 +1,4 @@
-/** GPU time of every dispatch, by timestamp queries: for benchmarks. Passes are split, so a step runs slower with it. */
+/** GPU time of dispatches, by timestamp queries: for benchmarks. */
 
 const MOST = 2048;
 
@@ -18,14 +18,18 @@ export class DispatchTimes {
   #pending: { name: string; cost: number }[] = [];
   #batches: { staging: GPUBuffer; dispatches: { name: string; cost: number }[] }[] = [];
 
+  /** Whether every dispatch has a pass of its own, which slows a step down, or only the whole of a submit is timed. */
+  readonly each: boolean;
+
   /** The device must have been opened with `timestamp-query`. */
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, { each = true }: { each?: boolean } = {}) {
     this.#device = device;
+    this.each = each;
     this.#queries = device.createQuerySet({ type: 'timestamp', count: 2 * MOST });
     this.#resolved = device.createBuffer({ label: 'timestamps', size: 16 * MOST, usage: 0x200 | 0x04 });
   }
 
-  /** Where the pass of the next dispatch writes its times. At most 2,048 dispatches between two calls of `resolve`. */
+  /** Where the next pass writes its times. At most 2,048 of them between two calls of `resolve`. */
   next(name: string, cost: number): GPUComputePassTimestampWrites {
     const at = 2 * this.#pending.length;
     this.#pending.push({ name, cost });

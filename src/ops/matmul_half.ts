@@ -38,7 +38,6 @@ export function halfProduct(
       x_offset: 0,
       w_offset: 0,
       k_groups: tile.bk / (tile.unroll ?? 8),
-      m_first: 0,
       split_tiles: splitTiles,
       y_split: splits > 1 ? m * y.ld : 0,
     },

@@ -75,30 +75,15 @@ export function matrixProduct(
   splits: number,
   splitTiles: number,
 ): void {
-  const { m, n, columnScale, residual, accumulate } = product;
-  const direct = n % tileColumns(tile) === 0 && !columnScale && !(residual && accumulate);
-  const whole = direct ? Math.floor(m / tileRows(tile)) * tileRows(tile) : 0;
-  const record = (flags: string[], first: number, rows: number) => {
-    if (rows > 0) stretch(cmd, units, product, tile, operands, { flags, first, rows, splits, splitTiles });
-  };
-  record(accumulate ? ['WHOLE_TILES', 'ACCUMULATE'] : ['WHOLE_TILES'], 0, whole);
-  record([], whole, m - whole);
-}
-
-/** Some rows of a product. */
-function stretch(
-  cmd: Commands,
-  units: MatrixUnits,
-  product: Product,
-  tile: MatrixTile,
-  { x, w }: Operands,
-  part: { flags: string[]; first: number; rows: number; splits: number; splitTiles: number },
-): void {
-  const { m, n, k, y, lora, residual, columnScale } = product;
-  const flags = [...product.flags, 'HALF', 'SPLITS', ...part.flags];
+  const { m, n, k, y, lora, residual, accumulate, columnScale } = product;
+  const flags = [...product.flags, 'HALF', 'MATRIX', 'SPLITS'];
+  if (units.spelling === 'template') flags.push('VECTORS');
+  if (columnScale || (residual && accumulate)) flags.push('STAGED');
+  else if (accumulate) flags.push('ACCUMULATE');
   if (lora) flags.push('LORA');
   if (columnScale) flags.push('COLUMN_SCALE');
   if (residual) flags.push('RESIDUAL');
+  const { x, w } = operands;
   cmd.dispatch(
     {
       name: `matmul matrix ${flags.join(' ')}`,
@@ -113,12 +98,11 @@ function stretch(
       x_offset: 0,
       w_offset: 0,
       k_groups: 0,
-      split_tiles: part.splitTiles,
-      y_split: part.splits > 1 ? m * y.ld : 0,
-      m_first: part.first,
+      split_tiles: splitTiles,
+      y_split: splits > 1 ? m * y.ld : 0,
     },
-    [Math.ceil(n / tileColumns(tile)), Math.ceil(part.rows / tileRows(tile)), part.splits],
-    2 * part.rows * n * (k + (lora?.rank ?? 0)),
+    [Math.ceil(n / tileColumns(tile)), Math.ceil(m / tileRows(tile)), splits],
+    2 * m * n * (k + (lora?.rank ?? 0)),
   );
 }
 

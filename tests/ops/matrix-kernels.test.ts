@@ -25,15 +25,23 @@ async function faults(code: string): Promise<string[]> {
 }
 
 describe('products on matrix units', () => {
-  const edges = [[], ['LORA'], ['LORA', 'COLUMN_SCALE', 'RESIDUAL'], ['RESIDUAL']];
-  const whole = [[], ['LORA'], ['LORA', 'RESIDUAL'], ['ACCUMULATE']].map((flags) => ['WHOLE_TILES', ...flags]);
-  const extras = [...edges, ...whole];
+  const extras = [
+    [],
+    ['LORA'],
+    ['RESIDUAL'],
+    ['LORA', 'RESIDUAL'],
+    ['ACCUMULATE'],
+    ['LORA', 'ACCUMULATE'],
+    ['STAGED', 'RESIDUAL'],
+    ['STAGED', 'LORA', 'COLUMN_SCALE', 'RESIDUAL'],
+  ];
   for (const spelling of ['template', 'argument'] as const) {
     for (const rows of [['B_ROWS_N'], []]) {
       for (const [name, tile] of Object.entries({ large: LARGE_MATRIX_TILE, small: SMALL_MATRIX_TILE })) {
         test(`${spelling}, ${rows[0] ?? 'backward'}, ${name} tile`, async () => {
           for (const extra of extras) {
-            const flags = new Set([...rows, ...extra, 'HALF', 'SPLITS']);
+            const vectors = spelling === 'template' ? ['VECTORS'] : [];
+            const flags = new Set([...rows, ...extra, ...vectors, 'HALF', 'MATRIX', 'SPLITS']);
             const constants = matrixConstants(tile, { spelling, subgroup: 32 });
             expect(await faults(preprocess(spelled(source, spelling), flags, constants))).toEqual([]);
           }
@@ -44,7 +52,7 @@ describe('products on matrix units', () => {
 
   test('what is wrong is found', async () => {
     const constants = matrixConstants(LARGE_MATRIX_TILE, { spelling: 'template', subgroup: 32 });
-    const code = preprocess(source, new Set(['HALF', 'SPLITS', 'B_ROWS_N']), constants);
+    const code = preprocess(source, new Set(['HALF', 'MATRIX', 'VECTORS', 'SPLITS', 'B_ROWS_N']), constants);
     expect(await faults(code.replace('col_major', 'some_major'))).not.toEqual([]);
     expect(spelled(code, 'argument')).not.toContain('_major');
   });

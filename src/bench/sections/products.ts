@@ -1,5 +1,6 @@
 /** Matrix products in every weight format and both directions: the square one, and those of Llama-3.2-1B. */
 import { usesHalf } from '../../gpu/profile';
+import { productDifferences } from '../product-check';
 import { type ProductCase, productError, productTimes, tileName } from '../products';
 import type { Section } from '../section';
 
@@ -19,7 +20,10 @@ export const products: Section = async ({ gpu, bench, quick, print, show, report
   print(`tiles: ${tileName(profile.large)}${tuned.join('')}`);
   const size = quick ? 2048 : 4096;
   const own = [['', profile]] as const;
-  const errors: { name: string; error: number }[] = [];
+  const errors: { name: string; error: number }[] = usesHalf(profile) ? await productDifferences(bench, profile) : [];
+  for (const { name, error } of errors) print(`  ${name}: ${error.toExponential(1)} of the largest value from f32`);
+  const wrong = errors.find(({ error }) => !(error < 2e-3));
+  if (wrong) throw new Error(`${wrong.name} is off by ${wrong.error} of the largest value`);
   for (const format of FORMATS) {
     for (const direction of DIRECTIONS) {
       const c: ProductCase = { direction, format, tokens: size, rows: size, columns: size };

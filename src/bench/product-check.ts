@@ -1,0 +1,81 @@
+/** Products in a fast tier beside the same in f32, on this device: edges, low-rank parts and every addition. */
+import type { KernelProfile } from '../gpu/profile';
+import { factorValues, HalfOperands } from '../ops/half';
+import { MatmulOps, type ProductOptions } from '../ops/matmul';
+import { PARTIAL_VALUES } from '../ops/tile-choice';
+import { type Bench, worstDifference } from './harness';
+import type { Direction } from './products';
+import { randomMatrix } from './synthetic';
+
+interface CheckCase {
+  direction: Direction;
+  tokens: number;
+  rows: number;
+  columns: number;
+  rank?: number;
+  residual?: boolean;
+  accumulate?: boolean;
+  columnScale?: boolean;
+  alpha?: number;
+  /** K may be split. */
+  split?: boolean;
+}
+
+const CASES: readonly CheckCase[] = (['forward', 'backward'] as const).flatMap((direction): CheckCase[] => [
+  { direction, tokens: 1022, rows: 1024, columns: 512 },
+  { direction, tokens: 1022, rows: 512, columns: 1024, rank: 16, residual: true },
+  { direction, tokens: 300, rows: 544, columns: 608, rank: 20, accumulate: true },
+  { direction, tokens: 70, rows: 512, columns: 576, rank: 16, columnScale: true },
+  { direction, tokens: 129, rows: 640, columns: 640, residual: true, accumulate: true },
+  { direction, tokens: 256, rows: 2048, columns: 2048, rank: 16, residual: true, split: true },
+  { direction, tokens: 40, rows: 2048, columns: 1056, alpha: 0.25, split: true },
+]);
+
+/** The same product in several profiles. */
+async function results(bench: Bench, c: CheckCase, profiles: readonly KernelProfile[]): Promise<Float32Array[]> {
+  const { direction, tokens, rows, columns, rank, alpha, accumulate } = c;
+  const { weight, memory } = await randomMatrix(bench.cmd.device, rows, columns, 'NF4');
+  const [inputs, outputs] = direction === 'forward' ? [columns, rows] : [rows, columns];
+  const from = { view: bench.floats(tokens * inputs), ld: inputs };
+  const options: ProductOptions = { alpha, accumulate };
+  if (rank) {
+    const u = { view: bench.floats(tokens * rank), ld: rank };
+    options.lora = { u, v: { view: bench.floats(outputs * rank), ld: direction === 'forward' ? rank : outputs }, rank };
+  }
+  if (c.residual) options.residual = { view: bench.floats(tokens * outputs), ld: outputs };
+  if (c.columnScale) options.columnScale = { view: bench.floats(outputs), offset: 0 };
+  const partials = c.split ? { buffer: bench.buffer(4 * PARTIAL_VALUES) } : undefined;
+  const values: Float32Array[] = [];
+  for (const profile of profiles) {
+    const half = new HalfOperands(bench.cmd, profile, {
+      x: bench.buffer(2 * tokens * inputs),
+      factors: bench.buffer(4 * factorValues(profile, tokens, inputs)),
+      w: bench.buffer(2 * rows * columns),
+    });
+    const ops = new MatmulOps(bench.cmd, profile, partials, undefined, half);
+    // What lies there already is added to, and a row more shows whether anything is written beyond the last.
+    const to = { view: bench.floats((tokens + 1) * outputs), ld: outputs };
+    ops[direction](weight, tokens, from, to, options);
+    values.push(new Float32Array(await bench.cmd.read(to.view, (tokens + 1) * outputs * 4)));
+  }
+  memory.destroy();
+  bench.destroy();
+  return values;
+}
+
+/** The largest difference of each case from the same product in f32, over its largest value. */
+export async function productDifferences(
+  bench: Bench,
+  profile: KernelProfile,
+): Promise<{ name: string; error: number }[]> {
+  const plain: KernelProfile = { ...profile, tier: 'f32', matrix: undefined, half: undefined };
+  const differences = [];
+  for (const c of CASES) {
+    const [actual, expected] = await results(bench, c, [profile, plain]);
+    const last = c.tokens * (c.direction === 'forward' ? c.rows : c.columns);
+    const beyond = worstDifference(actual.subarray(last), expected.subarray(last));
+    const error = Math.max(beyond, worstDifference(actual.subarray(0, last), expected.subarray(0, last)));
+    differences.push({ name: JSON.stringify(c).replace(/[{}"]/g, ''), error });
+  }
+  return differences;
+}
