@@ -1,10 +1,24 @@
 /** The memory of a run that is only thought of: a shape and some sizes instead of a model and data. */
 import { type BufferSpec, totalBytes } from '../gpu/memory';
+import type { KernelProfile } from '../gpu/profile';
 import type { WeightFormat } from '../ops/weight';
 import type { HParams } from '../train/hparams';
 import type { LlamaConfig } from './config';
+import { halfSpecs } from './half-plan';
+import { stretchTokens } from './layer-values';
 import { loraLayout } from './lora';
-import { type DeviceLimits, type PackCapacity, runSpecs, slabLimit, weightSpecs, weightTables } from './plan';
+import {
+  bindingLimit,
+  type DeviceLimits,
+  type PackCapacity,
+  runSpecs,
+  slabLimit,
+  weightSpecs,
+  weightTables,
+} from './plan';
+
+/** What of a device's kernels decides how much memory a run takes: the tile of attention, and what a faster tier adds. */
+export type PlannedKernels = Pick<KernelProfile, 'attentionTile' | 'mlpBytes' | 'matrix' | 'half' | 'rowThreads'>;
 
 export interface EstimateInput {
   config: LlamaConfig;
@@ -28,19 +42,26 @@ export function fullCapacity({ hparams, pairs, promptShare }: EstimateInput, til
 }
 
 /** Every buffer of the model and the run, as the engine would allocate them. */
-export function estimateSpecs(input: EstimateInput, limits: DeviceLimits, tile: number): BufferSpec[] {
+export function estimateSpecs(input: EstimateInput, limits: DeviceLimits, kernels: PlannedKernels): BufferSpec[] {
   const { config, format, hparams } = input;
+  const { attentionTile, mlpBytes } = kernels;
   const head = format === 'NF4' ? 'BF16' : format;
   const tables = weightTables(config, (name) => (/_proj\.weight$/.test(name) ? format : head));
   const lora = loraLayout(config, hparams, slabLimit(limits));
-  return [...weightSpecs(tables, limits), ...runSpecs(config, lora, fullCapacity(input, tile), hparams)];
+  const capacity = fullCapacity(input, attentionTile);
+  if (mlpBytes) capacity.stretch = stretchTokens(config, Math.min(mlpBytes, bindingLimit(limits)));
+  return [
+    ...weightSpecs(tables, limits),
+    ...runSpecs(config, lora, capacity, hparams),
+    ...halfSpecs(kernels, config, capacity, limits),
+  ];
 }
 
 /** Changes that make a run fit, the mildest first, each with the bytes it would need. Empty when none does. */
 export function waysToFit(
   input: EstimateInput,
   limits: DeviceLimits,
-  tile: number,
+  kernels: PlannedKernels,
   room: number,
 ): { change: string; bytes: number }[] {
   const { hparams, pairs } = input;
@@ -59,7 +80,7 @@ export function waysToFit(
   }
   if (input.format !== 'NF4') variants.push(['the 4-bit (NF4) version of the model', { ...input, format: 'NF4' }]);
   return variants
-    .map(([change, variant]) => ({ change, bytes: totalBytes(estimateSpecs(variant, limits, tile)) }))
+    .map(([change, variant]) => ({ change, bytes: totalBytes(estimateSpecs(variant, limits, kernels)) }))
     .filter(({ bytes }) => bytes <= room)
     .slice(0, 3);
 }

@@ -3,7 +3,7 @@
 import type { Gpu } from '../gpu/device';
 import { totalBytes } from '../gpu/memory';
 import { type LlamaConfig, parameterCount, parseConfig } from '../model/config';
-import { type EstimateInput, estimateSpecs, waysToFit } from '../model/estimate';
+import { type EstimateInput, estimateSpecs, type PlannedKernels, waysToFit } from '../model/estimate';
 import { KNOWN_CONFIGS } from '../model/known-configs';
 import type { DeviceLimits } from '../model/plan';
 import { parseHParams } from '../train/parse-hparams';
@@ -11,8 +11,9 @@ import { StateError } from './errors';
 import type { MemoryEstimate, Requests } from './protocol';
 import { memoryItems } from './run-plan';
 
-/** Limits and attention tile to plan with where there is no GPU: those WebGPU guarantees on common cards. */
+/** To plan with where there is no GPU: limits that common cards have, and the kernels of the f32 tier. */
 const TYPICAL: DeviceLimits = { maxBufferSize: 2 ** 31, maxStorageBufferBindingSize: 2 ** 31 - 4 };
+const TYPICAL_KERNELS: PlannedKernels = { attentionTile: 32, rowThreads: 128 };
 
 function shapeOf(shape: Requests['estimate']['args']['shape']): LlamaConfig {
   if ('config' in shape) return parseConfig(JSON.parse(shape.config) as Record<string, unknown>);
@@ -25,7 +26,7 @@ function shapeOf(shape: Requests['estimate']['args']['shape']): LlamaConfig {
 export function estimate(args: Requests['estimate']['args'], gpu: Gpu | null): MemoryEstimate {
   const { hparams } = parseHParams(args.hparams);
   const limits = gpu && !gpu.isSoftware ? gpu.device.limits : TYPICAL;
-  const tile = gpu?.profile.attentionTile ?? 32;
+  const kernels = gpu?.profile ?? TYPICAL_KERNELS;
   const input: EstimateInput = {
     config: shapeOf(args.shape),
     format: args.format,
@@ -33,7 +34,7 @@ export function estimate(args: Requests['estimate']['args'], gpu: Gpu | null): M
     pairs: args.pairs,
     promptShare: args.promptShare,
   };
-  const specs = estimateSpecs(input, limits, tile);
+  const specs = estimateSpecs(input, limits, kernels);
   const bytes = totalBytes(specs);
   const largest = specs.reduce((max, spec) => (spec.bytes > max.bytes ? spec : max));
   const room = args.gpuMemoryBytes ?? Number.POSITIVE_INFINITY;
@@ -45,6 +46,6 @@ export function estimate(args: Requests['estimate']['args'], gpu: Gpu | null): M
     memoryBytes: bytes,
     largestBuffer: { name: largest.name, bytes: largest.bytes, limit },
     fits,
-    waysToFit: fits ? [] : waysToFit(input, limits, tile, room),
+    waysToFit: fits ? [] : waysToFit(input, limits, kernels, room),
   };
 }
