@@ -8,8 +8,16 @@
  * plus constants, which become `const NAME = VALUE;` lines at the top, after lines that WGSL wants first (`enable ...;` and
  * `diagnostic(...);`), wherever they were.
  */
+import attentionBegin from '../../shaders/lib/attention_begin.wgsl?raw';
+import attentionFetch from '../../shaders/lib/attention_fetch.wgsl?raw';
+import attentionFetchWalked from '../../shaders/lib/attention_fetch_walked.wgsl?raw';
 import attentionGradient from '../../shaders/lib/attention_gradient.wgsl?raw';
+import attentionKeys from '../../shaders/lib/attention_keys.wgsl?raw';
+import attentionQuery from '../../shaders/lib/attention_query.wgsl?raw';
+import attentionScores from '../../shaders/lib/attention_scores.wgsl?raw';
+import attentionThread from '../../shaders/lib/attention_thread.wgsl?raw';
 import attentionTile from '../../shaders/lib/attention_tile.wgsl?raw';
+import attentionWide from '../../shaders/lib/attention_wide.wgsl?raw';
 import log1p from '../../shaders/lib/log1p.wgsl?raw';
 import product from '../../shaders/lib/product.wgsl?raw';
 import productStage from '../../shaders/lib/product_stage.wgsl?raw';
@@ -19,8 +27,16 @@ import reduce from '../../shaders/lib/reduce.wgsl?raw';
 import weight from '../../shaders/lib/weight.wgsl?raw';
 
 const INCLUDES: Record<string, string> = {
+  attention_begin: attentionBegin,
+  attention_fetch: attentionFetch,
+  attention_fetch_walked: attentionFetchWalked,
   attention_gradient: attentionGradient,
+  attention_keys: attentionKeys,
+  attention_query: attentionQuery,
+  attention_scores: attentionScores,
+  attention_thread: attentionThread,
   attention_tile: attentionTile,
+  attention_wide: attentionWide,
   product,
   product_stage: productStage,
   product_tile: productTile,

@@ -48,11 +48,11 @@ function dispatch(
     cmd.dispatch(spec, views, params, [tileCount, owners], cost);
     return;
   }
-  const shape = attentionShape(profile, kind, headDim);
-  const { constants, rounds } = attentionConstants(profile, shape, headDim);
+  const shape = attentionShape(profile, kind, a);
+  const { constants, rounds } = attentionConstants(profile, kind, shape, a);
   const spec = { name: `attention ${kind}`, source: SOURCES[kind], constants };
-  const parts = profile.attentionTile / shape.bm;
-  cmd.dispatch(spec, views, { ...params, ...rounds }, [owners, tileCount * parts], cost);
+  const parts = (profile.attentionTile * constants.SHARE) / shape.bm;
+  cmd.dispatch(spec, views, { ...params, ...rounds }, [owners / constants.SHARE, tileCount * parts], cost);
 }
 
 /** out [tokens, heads headDim] and lse [tokens, heads]. */

@@ -147,22 +147,22 @@ test('the tile of a GPU, head width 128, grouped queries', async () => {
   );
 });
 
-/** Ways to keep rows in workgroup memory, in tiles small enough for SwiftShader; head width 16 in one chunk or two. */
+/** Tiles of several proportions, small enough for SwiftShader; head width 16 in one chunk or several, two heads to a key's. */
 const SHAPES: Record<string, KernelProfile['attention']> = {
-  'rows kept and read by both products, half a tile of the table': {
-    FORWARD: { bm: 8, bn: 16, tm: 4, tn: 4, dc: 16, keep: true },
-    BACKWARD_Q: { bm: 8, bn: 16, tm: 4, tn: 4, dc: 16, keep: true, both: true },
-    BACKWARD_KV: { bm: 8, bn: 16, tm: 4, tn: 4, dc: 16, keep: true, both: true },
+  'heads share workgroups, half a tile of the table each; rows staged by fours': {
+    FORWARD: { bm: 16, bn: 16, tm: 4, tn: 4, dc: 16, rows: 4, share: 2 },
+    BACKWARD_Q: { bm: 16, bn: 16, tm: 4, tn: 4, dc: 16, rows: 4, share: 2 },
+    BACKWARD_KV: { bm: 8, bn: 16, tm: 4, tn: 4, dc: 16, rows: 4 },
   },
-  'the next rows loaded early, two chunks, wider walks': {
-    FORWARD: { bm: 16, bn: 32, tm: 4, tn: 8, dc: 8, keep: true, prefetch: true },
-    BACKWARD_Q: { bm: 16, bn: 8, tm: 4, tn: 4, dc: 8, both: true },
-    BACKWARD_KV: { bm: 16, bn: 8, tm: 4, tn: 4, dc: 8, both: true },
+  'blocks of threads below and beside each other, two chunks': {
+    FORWARD: { bm: 32, bn: 64, tm: 4, tn: 4, dc: 8, rows: 16, share: 4 },
+    BACKWARD_Q: { bm: 32, bn: 32, tm: 4, tn: 4, dc: 8, rows: 32, share: 2 },
+    BACKWARD_KV: { bm: 16, bn: 64, tm: 4, tn: 4, dc: 8, rows: 32 },
   },
-  'owned rows kept, walked ones staged twice': {
-    FORWARD: { bm: 16, bn: 8, tm: 4, tn: 4, dc: 8, prefetch: true },
-    BACKWARD_Q: { bm: 16, bn: 16, tm: 4, tn: 8, dc: 8, keep: true },
-    BACKWARD_KV: { bm: 16, bn: 16, tm: 4, tn: 8, dc: 8, keep: true },
+  'oblong scores of a thread, more rows walked than owned': {
+    FORWARD: { bm: 16, bn: 32, tm: 4, tn: 8, dc: 8, rows: 8, unroll: 8 },
+    BACKWARD_Q: { bm: 16, bn: 16, tm: 8, tn: 4, dc: 4, rows: 8 },
+    BACKWARD_KV: { bm: 16, bn: 32, tm: 4, tn: 8, dc: 8, rows: 8, unroll: 8 },
   },
 };
 

@@ -1,6 +1,6 @@
 /** Shapes of attention's kernels against each other: what src/ops/attention_shape.ts chooses from. */
 import type { KernelProfile } from '../../gpu/profile';
-import { type AttentionKind, type AttentionShape, attentionBytes } from '../../ops/attention_shape';
+import { type AttentionKind, type AttentionShape, attentionBytes, sharedHeads } from '../../ops/attention_shape';
 import {
   ATTENTION_KERNELS,
   type AttentionKernel,
@@ -17,75 +17,26 @@ export const KINDS: Record<AttentionKernel, AttentionKind> = {
   'dK dV': 'BACKWARD_KV',
 };
 
-const S = (bm: number, bn: number, tm: number, tn: number, dc: number, more = ''): AttentionShape => ({
-  bm,
-  bn,
-  tm,
-  tn,
-  dc,
-  keep: more.includes('keep'),
-  both: more.includes('both'),
-  prefetch: more.includes('prefetch'),
-  unroll: more.includes('u32') ? 32 : more.includes('u8') ? 8 : 16,
-});
+/** Tile with the chunk of the head dimension, scores of a thread, walked rows staged at a time. */
+const S = (tile: string, thread: string, rows: number, unroll = 16): AttentionShape => {
+  const [bm, bn, dc] = tile.split('x').map(Number);
+  const [tm, tn] = thread.split('x').map(Number);
+  return { bm, bn, tm, tn, dc, rows, share: 4, unroll };
+};
 
-export const shapeName = ({ bm, bn, tm, tn, dc, keep, both, prefetch, unroll = 16 }: AttentionShape) =>
-  `${bm}x${bn}x${dc} ${tm}x${tn}${keep ? ' keep' : ''}${both ? ' both' : ''}${prefetch ? ' prefetch' : ''} u${unroll}`;
+export const shapeName = ({ bm, bn, tm, tn, dc, rows, unroll = 16 }: AttentionShape) =>
+  `${bm}x${bn}x${dc} ${tm}x${tn} rows ${rows} u${unroll}`;
 
 const SHAPES: Record<number, Record<AttentionKernel, AttentionShape[]>> = {
   64: {
-    forward: [
-      S(64, 64, 8, 4, 32, 'keep'),
-      S(64, 64, 8, 4, 32, 'keep prefetch'),
-      S(64, 64, 8, 4, 32),
-      S(64, 32, 8, 4, 64, 'keep'),
-      S(64, 32, 8, 4, 64, 'keep prefetch'),
-      S(64, 64, 8, 8, 32, 'keep'),
-      S(64, 64, 4, 4, 32, 'keep'),
-      S(64, 32, 4, 4, 64, 'keep'),
-      S(32, 64, 4, 4, 64, 'keep'),
-    ],
-    dQ: [
-      S(64, 64, 8, 4, 64, 'both'),
-      S(64, 32, 8, 4, 64, 'keep both'),
-      S(64, 32, 4, 4, 64, 'keep both'),
-      S(64, 64, 8, 4, 32),
-      S(32, 64, 4, 4, 64, 'keep both'),
-      S(64, 64, 4, 4, 64, 'both'),
-    ],
-    'dK dV': [
-      S(64, 64, 8, 4, 64, 'both'),
-      S(64, 32, 4, 4, 64, 'both'),
-      S(32, 64, 4, 4, 64, 'both'),
-      S(32, 32, 4, 4, 64, 'keep both'),
-      S(64, 64, 8, 4, 32),
-      S(64, 64, 4, 4, 64, 'both'),
-      S(64, 32, 8, 4, 64, 'both'),
-    ],
+    forward: [S('128x64x32', '8x4', 32), S('64x64x64', '4x4', 64), S('64x64x32', '4x4', 16), S('64x32x32', '4x4', 16)],
+    dQ: [S('128x64x32', '8x4', 32), S('64x64x64', '4x4', 64), S('64x64x32', '4x4', 16), S('64x32x32', '4x4', 16)],
+    'dK dV': [S('64x64x64', '4x4', 64), S('64x64x32', '4x4', 16), S('32x64x32', '4x4', 32), S('64x32x32', '4x4', 16)],
   },
   128: {
-    forward: [
-      S(64, 64, 8, 4, 32),
-      S(64, 64, 8, 4, 32, 'prefetch'),
-      S(64, 32, 4, 4, 32, 'keep'),
-      S(32, 64, 4, 4, 64, 'keep'),
-      S(32, 32, 4, 4, 128, 'keep'),
-      S(64, 64, 4, 4, 32),
-    ],
-    dQ: [
-      S(64, 64, 8, 4, 64),
-      S(64, 64, 8, 4, 32),
-      S(32, 32, 4, 4, 64, 'both'),
-      S(32, 64, 4, 4, 64),
-      S(64, 64, 4, 4, 64),
-    ],
-    'dK dV': [
-      S(64, 64, 8, 4, 64),
-      S(32, 64, 4, 4, 64),
-      S(32, 32, 4, 4, 64, 'both'),
-      S(64, 64, 4, 4, 64),
-      S(32, 64, 4, 4, 32),
-    ],
+    forward: [S('128x64x32', '8x4', 16), S('64x64x64', '4x4', 32), S('64x64x32', '8x4', 8)],
+    dQ: [S('128x64x32', '8x4', 16), S('64x64x64', '4x4', 32), S('64x64x32', '4x4', 8)],
+    'dK dV': [S('64x64x64', '4x4', 32), S('64x64x32', '4x4', 8), S('32x64x32', '4x4', 32)],
   },
 };
 
@@ -97,8 +48,10 @@ export const attentionRace: Section = async ({ gpu, bench, quick, print, show })
       const good: [string, KernelProfile][] = [];
       for (const shape of SHAPES[c.headDim][kernel]) {
         const name = shapeName(shape);
-        if (shape.bm > own.attentionTile || attentionBytes(KINDS[kernel], shape, c.headDim) > most) continue;
-        const profile = { ...own, attention: { [KINDS[kernel]]: shape } };
+        const kind = KINDS[kernel];
+        const tokens = shape.bm / sharedHeads(kind, shape, c);
+        if (tokens > own.attentionTile || attentionBytes(kind, shape, c.headDim) > most) continue;
+        const profile = { ...own, attention: { [kind]: shape } };
         try {
           const [, error] = await attentionErrors(bench, uneven(c), kernel, [{ ...own, direct: true }, profile]);
           if (error < 1e-5) good.push([name, profile]);
