@@ -185,9 +185,10 @@ export async function runProduct(
   ops: MatmulOps,
   c: Case,
   p: Product,
+  on = cmd,
 ): Promise<{ actual: Float32Array; tidy: boolean }> {
   const { y, outWidth } = p;
-  await run(() => ops[c.direction](p.weight, c.tokens, p.x, y, p.options, c.range));
+  await run(() => ops[c.direction](p.weight, c.tokens, p.x, y, p.options, c.range), on);
   const all = await read(y.view);
   const actual = new Float32Array(c.tokens * outWidth);
   const around: number[] = [...all.subarray(0, y.offset)];

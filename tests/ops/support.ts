@@ -63,10 +63,10 @@ export const output = (length: number, fill = Number.NaN): View => ({
 });
 
 /** Records and runs `work` inside error scopes. */
-export async function run(work: () => void): Promise<void> {
+export async function run(work: () => void, on = cmd): Promise<void> {
   await checked(device, async () => {
     work();
-    await cmd.finish();
+    await on.finish();
   });
 }
 
