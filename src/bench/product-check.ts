@@ -1,9 +1,12 @@
 /** Products in a fast tier beside the same in f32, on this device: edges, low-rank parts and every addition. */
+import type { View } from '../gpu/commands';
+import { Listing } from '../gpu/listing';
+import type { Memory } from '../gpu/memory';
 import type { KernelProfile } from '../gpu/profile';
 import { factorValues, HalfOperands } from '../ops/half';
 import { MatmulOps, type ProductOptions } from '../ops/matmul';
 import { PARTIAL_VALUES } from '../ops/tile-choice';
-import { type Bench, worstDifference } from './harness';
+import { Bench, worstDifference } from './harness';
 import type { Direction } from './products';
 import { randomMatrix } from './synthetic';
 
@@ -31,8 +34,15 @@ const CASES: readonly CheckCase[] = (['forward', 'backward'] as const).flatMap((
   { direction, tokens: 40, rows: 2048, columns: 1056, alpha: 0.25, split: true },
 ]);
 
-/** The same product in several profiles. */
-async function results(bench: Bench, c: CheckCase, profiles: readonly KernelProfile[]): Promise<Float32Array[]> {
+interface Recorded {
+  /** A product's results in each profile, and a row of what was there before. */
+  to: View[];
+  values: number;
+  memory: Memory;
+}
+
+/** Records the same product in several profiles. */
+async function record(bench: Bench, c: CheckCase, profiles: readonly KernelProfile[]): Promise<Recorded> {
   const { direction, tokens, rows, columns, rank, alpha, accumulate } = c;
   const { weight, memory } = await randomMatrix(bench.cmd.device, rows, columns, 'NF4');
   const [inputs, outputs] = direction === 'forward' ? [columns, rows] : [rows, columns];
@@ -45,8 +55,8 @@ async function results(bench: Bench, c: CheckCase, profiles: readonly KernelProf
   if (c.residual) options.residual = { view: bench.floats(tokens * outputs), ld: outputs };
   if (c.columnScale) options.columnScale = { view: bench.floats(outputs), offset: 0 };
   const partials = c.split ? { buffer: bench.buffer(4 * PARTIAL_VALUES) } : undefined;
-  const values: Float32Array[] = [];
-  for (const profile of profiles) {
+  const values = (tokens + 1) * outputs;
+  const to = profiles.map((profile) => {
     const half = new HalfOperands(bench.cmd, profile, {
       x: bench.buffer(2 * tokens * inputs),
       factors: bench.buffer(4 * factorValues(profile, tokens, inputs)),
@@ -54,13 +64,11 @@ async function results(bench: Bench, c: CheckCase, profiles: readonly KernelProf
     });
     const ops = new MatmulOps(bench.cmd, profile, partials, undefined, half);
     // What lies there already is added to, and a row more shows whether anything is written beyond the last.
-    const to = { view: bench.floats((tokens + 1) * outputs), ld: outputs };
-    ops[direction](weight, tokens, from, to, options);
-    values.push(new Float32Array(await bench.cmd.read(to.view, (tokens + 1) * outputs * 4)));
-  }
-  memory.destroy();
-  bench.destroy();
-  return values;
+    const y = { view: bench.floats(values), ld: outputs };
+    ops[direction](weight, tokens, from, y, options);
+    return y.view;
+  });
+  return { to, values, memory };
 }
 
 /** The largest difference of each case from the same product in f32, over its largest value. */
@@ -68,14 +76,22 @@ export async function productDifferences(
   bench: Bench,
   profile: KernelProfile,
 ): Promise<{ name: string; error: number }[]> {
-  const plain: KernelProfile = { ...profile, tier: 'f32', matrix: undefined, half: undefined };
+  const profiles = [profile, { ...profile, tier: 'f32', matrix: undefined, half: undefined } as const];
+  const listing = new Listing(bench.cmd.device);
+  for (const c of CASES) await record(new Bench(listing), c, profiles);
+  await bench.cmd.kernels.prepare([...listing.specs.values()]);
   const differences = [];
   for (const c of CASES) {
-    const [actual, expected] = await results(bench, c, [profile, plain]);
-    const last = c.tokens * (c.direction === 'forward' ? c.rows : c.columns);
+    const { to, values, memory } = await record(bench, c, profiles);
+    const [actual, expected] = await Promise.all(
+      to.map(async (view) => new Float32Array(await bench.cmd.read(view, 4 * values))),
+    );
+    const last = (values / (c.tokens + 1)) * c.tokens;
     const beyond = worstDifference(actual.subarray(last), expected.subarray(last));
     const error = Math.max(beyond, worstDifference(actual.subarray(0, last), expected.subarray(0, last)));
     differences.push({ name: JSON.stringify(c).replace(/[{}"]/g, ''), error });
+    memory.destroy();
+    bench.destroy();
   }
   return differences;
 }
