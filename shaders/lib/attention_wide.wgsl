@@ -2,7 +2,8 @@
     // before `near` and from `far` on are zero.
     //#repeat h SUMS
     for (var part = 0u; part < BN / WALKED_ROWS; part++) {
-      workgroupBarrier();
+      // The forward had a barrier after its last reads.
+      if (PRODUCTS > 1u || part > 0u) { workgroupBarrier(); }
       if (part == 0u) {
         for (var i = 0u; i < TM; i++) {
           for (var j = 0u; j < TN / 4u; j++) {

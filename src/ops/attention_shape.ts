@@ -44,17 +44,38 @@ export function sharedHeads(kind: AttentionKind, { share = 1 }: AttentionShape, 
   return kind === 'BACKWARD_KV' ? 1 : Math.min(share, group & -group);
 }
 
-/** What measured fastest (docs/performance.md), the most demanding first. */
-const SHAPES: Record<AttentionKind, AttentionShape[]> = {
-  FORWARD: [{ bm: 64, bn: 64, tm: 8, tn: 4, dc: 32, rows: 16, share: 4, unroll: 32 }],
-  BACKWARD_Q: [
-    { bm: 64, bn: 64, tm: 4, tn: 4, dc: 64, rows: 64, share: 4 },
-    { bm: 64, bn: 64, tm: 4, tn: 4, dc: 32, rows: 16, share: 4 },
-  ],
-  BACKWARD_KV: [
-    { bm: 64, bn: 64, tm: 4, tn: 4, dc: 64, rows: 64 },
-    { bm: 64, bn: 64, tm: 4, tn: 4, dc: 32, rows: 16 },
-  ],
+/**
+ * What measured fastest with heads of 64 and of 128 (docs/performance.md), first what is taken where it fits. An NVIDIA GPU
+ * gives a processor about 48 KiB of workgroup memory in all through Vulkan: shapes of less than 24 KiB run two at a time.
+ */
+const SHAPES: Record<AttentionKind, { upTo64: AttentionShape[]; wider: AttentionShape[] }> = {
+  FORWARD: {
+    upTo64: [{ bm: 64, bn: 64, tm: 8, tn: 4, dc: 32, rows: 16, share: 4, unroll: 32 }],
+    wider: [
+      { bm: 128, bn: 64, tm: 8, tn: 4, dc: 32, rows: 16, share: 4 },
+      { bm: 64, bn: 64, tm: 8, tn: 4, dc: 32, rows: 8, share: 4 },
+    ],
+  },
+  BACKWARD_Q: {
+    upTo64: [
+      { bm: 128, bn: 32, tm: 4, tn: 4, dc: 32, rows: 16, share: 4 },
+      { bm: 64, bn: 32, tm: 4, tn: 4, dc: 32, rows: 16, share: 4 },
+    ],
+    wider: [
+      { bm: 64, bn: 64, tm: 4, tn: 4, dc: 64, rows: 32, share: 4 },
+      { bm: 64, bn: 64, tm: 4, tn: 4, dc: 32, rows: 8, share: 4 },
+    ],
+  },
+  BACKWARD_KV: {
+    upTo64: [
+      { bm: 64, bn: 64, tm: 4, tn: 4, dc: 64, rows: 64 },
+      { bm: 64, bn: 64, tm: 4, tn: 4, dc: 32, rows: 32 },
+    ],
+    wider: [
+      { bm: 64, bn: 64, tm: 4, tn: 4, dc: 32, rows: 32 },
+      { bm: 64, bn: 64, tm: 4, tn: 4, dc: 32, rows: 8 },
+    ],
+  },
 };
 
 /** The shape of a kernel on a device. */
@@ -67,9 +88,9 @@ export function attentionShape(profile: KernelProfile, kind: AttentionKind, head
     shape.bm <= tile * sharedHeads(kind, shape, heads) && attentionBytes(kind, shape, headDim) <= attentionMemory;
   // Chunks are a power of two that divides the head dimension.
   const most = headDim & -headDim;
-  for (const shape of tile >= 64 ? SHAPES[kind] : []) {
+  for (const shape of tile >= 64 ? SHAPES[kind][headDim <= 64 ? 'upTo64' : 'wider'] : []) {
     const own = { ...shape, dc: Math.min(shape.dc, most) };
-    for (const rows of [own.rows, own.rows / 2]) if (fits({ ...own, rows })) return { ...own, rows };
+    if (fits(own)) return own;
   }
   const least: AttentionShape = { bm: tile, bn: tile, tm: 4, tn: 4, dc: Math.min(32, most), rows: Math.min(tile, 16) };
   while (least.rows > 4 && !fits(least)) least.rows /= 2;
