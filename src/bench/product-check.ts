@@ -76,7 +76,10 @@ export async function productDifferences(
   bench: Bench,
   profile: KernelProfile,
 ): Promise<{ name: string; error: number }[]> {
-  const profiles = [profile, { ...profile, tier: 'f32', matrix: undefined, half: undefined } as const];
+  const profiles = [
+    profile,
+    { ...profile, tier: 'f32', matrix: undefined, floatMatrix: undefined, half: undefined } as const,
+  ];
   const listing = new Listing(bench.cmd.device);
   for (const c of CASES) await record(new Bench(listing), c, profiles);
   await bench.cmd.kernels.prepare([...listing.specs.values()]);

@@ -96,7 +96,16 @@ export async function productError(bench: Bench, c: ProductCase, profile: Kernel
   const values: Float32Array[] = [];
   for (const p of [
     profile,
-    { ...profile, direct: true, large: direct, tuned: undefined, small: direct, matrix: undefined, half: undefined },
+    {
+      ...profile,
+      direct: true,
+      large: direct,
+      tuned: undefined,
+      small: direct,
+      matrix: undefined,
+      floatMatrix: undefined,
+      half: undefined,
+    },
   ]) {
     const to = bench.floats(c.tokens * outputs);
     const [x, y] = c.direction === 'forward' ? [from, to] : [to, from];

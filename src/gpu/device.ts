@@ -95,9 +95,13 @@ export async function openGpu(api: GPU | undefined, options: OpenOptions = {}): 
   return { device, info: adapter.info, isSoftware, profile, support, faults, lost };
 }
 
-/** The tier that is wanted, or the next slower one that the device has. */
-export function chooseTier({ tiers }: TierSupport, wanted: Tier | 'auto'): Tier {
-  const most = wanted === 'auto' ? TIERS.length - 1 : TIERS.indexOf(wanted);
+/**
+ * The tier that is wanted, or the next slower one that the device has. 'auto' leaves matrix units for f32 alone: nobody has measured
+ * whether they are faster than tier f16.
+ */
+export function chooseTier({ tiers, matrix }: TierSupport, wanted: Tier | 'auto'): Tier {
+  const fastest = matrix?.operands === 'f32' ? 'f16' : TIERS[TIERS.length - 1];
+  const most = TIERS.indexOf(wanted === 'auto' ? fastest : wanted);
   return tiers.filter((tier) => TIERS.indexOf(tier) <= most).at(-1)!;
 }
 

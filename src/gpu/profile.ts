@@ -33,8 +33,9 @@ export type TileChoice = Partial<Record<ProductKind, MatmulTile>>;
 
 export interface KernelProfile {
   readonly tier: Tier;
-  /** Present in tier 'subgroup-matrix' only. */
+  /** Present in tier 'subgroup-matrix' only: units for f16, or for f32. */
   readonly matrix?: MatrixUnits;
+  readonly floatMatrix?: MatrixUnits;
   /** Present in tier 'f16' only. */
   readonly half?: HalfTiles;
   /** Kernels without workgroup memory: for adapters that compute on the CPU, where barriers cost more than loads. */
@@ -120,10 +121,12 @@ export function profileFor(
   // 128 x 128 x 16 tiles need 21 KB of workgroup memory: more than the 16 KiB that WebGPU guarantees.
   const roomy = maxComputeInvocationsPerWorkgroup >= 256 && maxComputeWorkgroupStorageSize >= 24576;
   const deeper = roomy && maxComputeWorkgroupStorageSize >= 40960;
+  const onUnits = tier === 'subgroup-matrix' && matrix;
   return {
     tier,
+    ...(onUnits && matrix.operands === 'f32' && { floatMatrix: matrix }),
     // A weight becomes f16 anew for every stretch, which takes as long as a hundred rows of its product.
-    ...(tier === 'subgroup-matrix' && matrix && { matrix, mlpBytes: 2 ** 28 }),
+    ...(onUnits && matrix.operands !== 'f32' && { matrix, mlpBytes: 2 ** 28 }),
     ...(tier === 'f16' && { half: HALF }),
     direct: false,
     large: roomy ? SQUARE : MODEST,

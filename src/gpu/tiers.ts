@@ -3,7 +3,8 @@
  *
  *   f32               f32 throughout
  *   f16               operands of the large products as f16 (`shader-f16`)
- *   subgroup-matrix   the same on the GPU's matrix units (`chromium-experimental-subgroup-matrix`)
+ *   subgroup-matrix   the same on the GPU's matrix units (`chromium-experimental-subgroup-matrix`); operands stay f32 where those
+ *                     multiply f32 only
  */
 
 export const TIERS = ['f32', 'f16', 'subgroup-matrix'] as const;
@@ -15,6 +16,10 @@ export const TIER_TOLERANCES: Record<Tier, { loss: number; gradients: number }> 
   f16: { loss: 5e-3, gradients: 2e-2 },
   'subgroup-matrix': { loss: 5e-3, gradients: 2e-2 },
 };
+
+/** The tolerances of a device's tier: where nothing is rounded to 16 bits they are those of f32. */
+export const tolerancesOf = (profile: { tier: Tier; floatMatrix?: MatrixUnits }) =>
+  TIER_TOLERANCES[profile.floatMatrix ? 'f32' : profile.tier];
 
 export const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix' as GPUFeatureName;
 
@@ -30,6 +35,8 @@ export interface MatrixUnits {
   spelling: 'template' | 'argument';
   /** Threads of a subgroup. */
   subgroup: number;
+  /** What they multiply: f16 in blocks of 16 x 16 when absent, or f32 in blocks of 8 x 8, as Apple's do. Sums are f32. */
+  operands?: 'f32';
 }
 
 export interface TierSupport {
@@ -50,22 +57,36 @@ interface MatrixConfig {
 
 type MatrixInfo = GPUAdapterInfo & { subgroupMatrixConfigs?: readonly MatrixConfig[] };
 
+/** A block of f32 lies in an array of f32 in either spelling; one of f16 in vectors where it can. */
 const spellings = {
-  template: 'subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&x, 0u, 2u)',
-  argument: 'subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>>(&x, 0u, false, 16u)',
+  f16: {
+    template: { array: 'vec4u', load: 'subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&x, 0u, 2u)' },
+    argument: { array: 'f16', load: 'subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>>(&x, 0u, false, 16u)' },
+  },
+  f32: {
+    template: { array: 'f32', load: 'subgroupMatrixLoad<subgroup_matrix_left<f32, 8, 8>, row_major>(&x, 0u, 8u)' },
+    argument: { array: 'f32', load: 'subgroupMatrixLoad<subgroup_matrix_left<f32, 8, 8>>(&x, 0u, false, 8u)' },
+  },
 };
 
-const probeCode = (spelling: MatrixUnits['spelling'], threads: number) => `
+const probeCode = ({ array, load }: { array: string; load: string }, threads: number) => `
 enable f16;
 enable chromium_experimental_subgroup_matrix;
-@group(0) @binding(0) var<storage, read_write> x: array<${spelling === 'template' ? 'vec4u' : 'f16'}>;
-@compute @workgroup_size(${threads}) fn main() { let a = ${spellings[spelling]}; }`;
+@group(0) @binding(0) var<storage, read_write> x: array<${array}>;
+@compute @workgroup_size(${threads}) fn main() { let a = ${load}; }`;
 
 /** The spelling that this device's compiler takes; null when it takes neither. */
-async function spellingOf(device: GPUDevice, threads: number): Promise<MatrixUnits['spelling'] | null> {
+async function spellingOf(
+  device: GPUDevice,
+  operands: keyof typeof spellings,
+  threads: number,
+): Promise<MatrixUnits['spelling'] | null> {
   for (const spelling of ['template', 'argument'] as const) {
     device.pushErrorScope('validation');
-    const module = device.createShaderModule({ label: 'spelling', code: probeCode(spelling, threads) });
+    const module = device.createShaderModule({
+      label: 'spelling',
+      code: probeCode(spellings[operands][spelling], threads),
+    });
     const { messages } = await module.getCompilationInfo();
     const error = await device.popErrorScope();
     if (!error && !messages.some(({ type }) => type === 'error')) return spelling;
@@ -94,6 +115,13 @@ export async function tierSupport(device: GPUDevice, info: GPUAdapterInfo, isSof
   return { tiers: TIERS, matrix, missing: {} };
 }
 
+/** A kernel gives each subgroup its own block of results, so it must know how many threads one has. */
+function subgroupSize({ vendor, subgroupMinSize, subgroupMaxSize }: GPUAdapterInfo): number | null {
+  if (subgroupMinSize === subgroupMaxSize) return subgroupMaxSize;
+  // Older versions of Dawn tell 4 and 64 of every Metal device.
+  return /apple/i.test(vendor) ? 32 : null;
+}
+
 type Units = { matrix: MatrixUnits; missing?: undefined } | { matrix: null; missing: string };
 
 async function matrixUnits(device: GPUDevice, info: GPUAdapterInfo): Promise<Units> {
@@ -104,14 +132,16 @@ async function matrixUnits(device: GPUDevice, info: GPUAdapterInfo): Promise<Uni
     );
   }
   const configs = (info as MatrixInfo).subgroupMatrixConfigs ?? [];
-  const fits = configs.some(
-    (c) => c.componentType === 'f16' && c.resultComponentType === 'f32' && c.M === 16 && c.N === 16 && c.K === 16,
-  );
-  if (!fits) return without('matrix units for 16 x 16 x 16 products of f16, added up in f32');
-  // A kernel gives each subgroup its own block of results, so it must know how many threads one has.
-  const { subgroupMinSize, subgroupMaxSize } = info;
-  if (subgroupMinSize !== subgroupMaxSize) return without('subgroups of one size');
-  const spelling = await spellingOf(device, subgroupMaxSize);
+  const has = (operands: string, size: number) =>
+    configs.some(
+      ({ componentType, resultComponentType, M, N, K }) =>
+        componentType === operands && resultComponentType === 'f32' && M === size && N === size && K === size,
+    );
+  const operands = has('f16', 16) ? 'f16' : has('f32', 8) ? 'f32' : null;
+  if (!operands) return without('matrix units for 16 x 16 x 16 products of f16 or 8 x 8 x 8 of f32, added up in f32');
+  const subgroup = subgroupSize(info);
+  if (!subgroup) return without('subgroups of one size');
+  const spelling = await spellingOf(device, operands, subgroup);
   if (!spelling) return without('a browser whose compiler knows this spelling of subgroup matrices');
-  return { matrix: { spelling, subgroup: subgroupMaxSize } };
+  return { matrix: { spelling, subgroup, ...(operands === 'f32' && { operands }) } };
 }

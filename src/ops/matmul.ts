@@ -15,6 +15,7 @@ import {
   tileColumns,
   tileRows,
 } from './matmul_matrix';
+import { floatMatrixProduct, floatTileSize, pickFloatMatrixTile } from './matmul_matrix_f32';
 import { itemGroups } from './rows';
 import { chooseTile, splitCount, splitParts } from './tile-choice';
 import { nestedParams, type Weight, type WeightPart, weightBindings, weightFlag } from './weight';
@@ -159,6 +160,15 @@ function kernelFor(cmd: Commands, { profile, half }: Means, product: Product, ma
       bk: tile.bk,
       splits: maySplit ? splitCount({ bm: tileRows(tile), bn: tileColumns(tile) }, m, n, k) : 1,
       record: (part, parts, tiles) => matrixProduct(cmd, units, part, tile, operands, parts, tiles),
+    };
+  }
+  const { floatMatrix } = profile;
+  if (floatMatrix && suitsMatrix(product)) {
+    const tile = pickFloatMatrixTile();
+    return {
+      bk: tile.bk,
+      splits: maySplit ? splitCount(floatTileSize(tile), m, n, k) : 1,
+      record: (part, parts, tiles) => floatMatrixProduct(cmd, floatMatrix, part, tile, parts, tiles),
     };
   }
   const direction = product.flags.includes('B_ROWS_N') ? 'forward' : 'backward';

@@ -4,7 +4,7 @@ import type { TokenizedPair } from '../data/types';
 import type { AdapterTensor } from '../formats/peft';
 import { type Gpu, withTier } from '../gpu/device';
 import { GpuError } from '../gpu/errors';
-import { TIER_TOLERANCES, type Tier } from '../gpu/tiers';
+import { type Tier, tolerancesOf } from '../gpu/tiers';
 import { downloadAdapter, initialAdapter, uploadAdapter } from '../model/adapter';
 import type { LlamaConfig } from '../model/config';
 import { KNOWN_CONFIGS } from '../model/known-configs';
@@ -17,7 +17,7 @@ import { Trainer } from './trainer';
 export interface TierCheck {
   tier: Tier;
   passed: boolean;
-  /** How far the step was from that in f32, as TIER_TOLERANCES has it; null where it gave no number. */
+  /** How far the step was from that in f32, as tolerancesOf has it; null where it gave no number. */
   loss: number | null;
   gradients: number | null;
   /** Why it did not pass, as the end of "f16 is not used here: …"; null when it passed. */
@@ -160,7 +160,7 @@ export async function checkTier(gpu: Gpu, shape: CheckShape = CHECK_SHAPE): Prom
     }
     const loss = Math.abs(actual.loss - expected.loss) / Math.abs(expected.loss);
     const gradients = worstDistance(actual.gradients, expected.gradients);
-    const allowed = TIER_TOLERANCES[tier];
+    const allowed = tolerancesOf(gpu.profile);
     if (loss <= allowed.loss && gradients <= allowed.gradients) {
       return { tier, passed: true, loss, gradients, problem: null };
     }

@@ -193,6 +193,7 @@ function describe({ gpu, notes, activity, problem }: Opened): DeviceInfo {
       tier,
       missing: support.tiers.includes(tier) ? null : (support.missing[tier] ?? 'what this device lacks'),
     })),
+    matrixOperands: support.matrix && (support.matrix.operands ?? 'f16'),
     checks: notes.findings.checks,
     measuredMs: notes.findings.race?.milliseconds ?? null,
     activity,

@@ -19,6 +19,8 @@ export interface DeviceInfo {
   choice: TierChoice;
   /** Every tier, slowest first; `missing` is what it needs and this device lacks, null where it can be had. */
   tiers: { tier: Tier; missing: string | null }[];
+  /** What its matrix units multiply; null where tier 'subgroup-matrix' cannot be had. */
+  matrixOperands: 'f16' | 'f32' | null;
   /** How each tier that was looked at compares with f32 on this adapter. */
   checks: TierCheck[];
   /** How long it took to measure which kernels are fastest on it; null where that was not done. */

@@ -3,10 +3,12 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { create } from 'webgpu';
 import source from '../../shaders/matmul_matrix.wgsl?raw';
+import floatSource from '../../shaders/matmul_matrix_f32.wgsl?raw';
 import { spelled } from '../../src/gpu/matrix-spelling';
 import { SUBGROUP_MATRIX } from '../../src/gpu/tiers';
 import { preprocess } from '../../src/gpu/wgsl';
 import { LARGE_MATRIX_TILE, matrixConstants, SMALL_MATRIX_TILE } from '../../src/ops/matmul_matrix';
+import { floatMatrixConstants, pickFloatMatrixTile } from '../../src/ops/matmul_matrix_f32';
 
 const kept = globalThis as typeof globalThis & { nullGpu?: GPU };
 let device: GPUDevice;
@@ -49,6 +51,16 @@ describe('products on matrix units', () => {
       }
     }
   }
+
+  test.each(['template', 'argument'] as const)('of f32, %s', async (spelling) => {
+    const constants = floatMatrixConstants(pickFloatMatrixTile(), { spelling, subgroup: 32, operands: 'f32' });
+    for (const rows of [['B_ROWS_N'], []]) {
+      for (const extra of [['W_NF4'], ['W_F32', 'LORA'], ['W_BF16', 'LORA', 'COLUMN_SCALE', 'RESIDUAL']]) {
+        const flags = new Set([...rows, ...extra, 'SPLITS']);
+        expect(await faults(preprocess(spelled(floatSource, spelling), flags, constants))).toEqual([]);
+      }
+    }
+  });
 
   test('what is wrong is found', async () => {
     const constants = matrixConstants(LARGE_MATRIX_TILE, { spelling: 'template', subgroup: 32 });

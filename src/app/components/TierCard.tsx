@@ -1,6 +1,6 @@
 /** What the GPU computes in: which tier, why not a faster one, and how it was found to compare with f32. */
 import type { DeviceInfo, Tier, TierCheck, TierChoice } from '../../worker/protocol';
-import { checkTierAgain, setTier, TIER_NAMES } from '../store/device';
+import { checkTierAgain, setTier, tierName } from '../store/device';
 import { busyState, useRun } from '../store/run';
 import { Segments } from './Segments';
 import { Badge, Button, Progress } from './ui';
@@ -10,6 +10,8 @@ const ABOUT: Record<Tier, string> = {
   f16: 'Large products multiply numbers of 16 bits and add up in 32.',
   'subgroup-matrix': 'Large products multiply numbers of 16 bits on the GPU’s matrix units and add up in 32.',
 };
+
+const ABOUT_FLOAT = 'All arithmetic has 32 bits; large products run on the GPU’s matrix units.';
 
 const OPTIONS: [TierChoice, string][] = [
   ['auto', 'Auto'],
@@ -22,17 +24,22 @@ const percent = (share: number): string => `${(100 * share).toPrecision(2)} %`;
 
 const formatSeconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 
-function Finding({ tier, passed, loss, gradients, problem }: TierCheck) {
+const FLOAT_UNITS =
+  'This GPU’s matrix units multiply blocks of 8 × 8 numbers of 32 bits. Their kernel has never run on a real GPU of that ' +
+  'kind, only in an emulation, so Auto leaves them out. Choose Matrix to have it checked against f32 and used.';
+
+function Finding({ check, info }: { check: TierCheck; info: DeviceInfo }) {
+  const { tier, passed, loss, gradients, problem } = check;
   if (!passed) {
     return (
       <p className="warn-text">
-        {TIER_NAMES[tier]} is not used on this GPU: {problem}.
+        {tierName(tier, info)} is not used on this GPU: {problem}.
       </p>
     );
   }
   return (
     <p className="fine">
-      Checked on this GPU: in {TIER_NAMES[tier]} a small step’s loss differs by {percent(loss ?? 0)} from f32’s, its
+      Checked on this GPU: in {tierName(tier, info)} a small step’s loss differs by {percent(loss ?? 0)} from f32’s, its
       gradients by {percent(gradients ?? 0)}.
     </p>
   );
@@ -43,12 +50,13 @@ export function TierCard({ info }: { info: DeviceInfo }) {
   const { tier, tiers, choice, checks, activity, problem, measuredMs } = info;
   const missing = new Map(tiers.map((entry) => [entry.tier, entry.missing]));
   const lacking = tiers.filter((entry) => entry.missing !== null);
+  const floatUnits = info.matrixOperands === 'f32';
   const told = checks.filter((check) => !check.passed || check.tier === tier);
   return (
     <section className="card compact" aria-labelledby="tier-title">
       <div className="spread">
         <h3 id="tier-title">Arithmetic</h3>
-        <Badge>{TIER_NAMES[tier]}</Badge>
+        <Badge>{tierName(tier, info)}</Badge>
       </div>
       <Segments
         legend="What the GPU computes in"
@@ -62,7 +70,8 @@ export function TierCard({ info }: { info: DeviceInfo }) {
           return needs ? `Needs ${needs}` : undefined;
         }}
       />
-      <p>{ABOUT[tier]}</p>
+      <p>{tier === 'subgroup-matrix' && floatUnits ? ABOUT_FLOAT : ABOUT[tier]}</p>
+      {floatUnits && <p className="fine">{FLOAT_UNITS}</p>}
       {activity && (
         <>
           <Progress value={null} label={activity} />
@@ -72,13 +81,13 @@ export function TierCard({ info }: { info: DeviceInfo }) {
         </>
       )}
       {told.map((check) => (
-        <Finding key={check.tier} {...check} />
+        <Finding key={check.tier} check={check} info={info} />
       ))}
       {problem && <p className="warn-text">{problem}</p>}
       {!info.isSoftware &&
         lacking.map((entry) => (
           <p className="fine" key={entry.tier}>
-            {TIER_NAMES[entry.tier]} needs {entry.missing}.
+            {tierName(entry.tier, info)} needs {entry.missing}.
           </p>
         ))}
       {measuredMs !== null && (

@@ -34,7 +34,8 @@ export function deviceLost(error: { code: string; message: string }): void {
   useDevice.setState({ state: 'lost', error });
 }
 
-export const TIER_NAMES: Record<Tier, string> = { f32: 'f32', f16: 'f16', 'subgroup-matrix': 'f16 on matrix units' };
+export const tierName = (tier: Tier, { matrixOperands }: DeviceInfo): string =>
+  tier === 'subgroup-matrix' ? `${matrixOperands ?? 'f16'} on matrix units` : tier;
 
 /** The engine looks at the GPU, or uses it in another way. What it found wrong since is said aloud. */
 export function deviceChanged(info: DeviceInfo): void {
@@ -45,7 +46,7 @@ export function deviceChanged(info: DeviceInfo): void {
     if (passed || before.has(tier)) continue;
     notice(
       `tier-${tier}`,
-      `${TIER_NAMES[tier]} gave other numbers than f32 on this GPU, so ${TIER_NAMES[info.tier]} is used. The device card says by how much.`,
+      `${tierName(tier, info)} gave other numbers than f32 on this GPU, so ${tierName(info.tier, info)} is used. The device card says by how much.`,
     );
   }
 }
@@ -54,7 +55,7 @@ async function ask(request: Promise<DeviceInfo>): Promise<void> {
   try {
     const info = await request;
     deviceChanged(info);
-    announce(`The GPU computes in ${TIER_NAMES[info.tier]}.`);
+    announce(`The GPU computes in ${tierName(info.tier, info)}.`);
   } catch (cause) {
     reportError(cause);
   }
