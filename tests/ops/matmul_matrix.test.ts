@@ -10,10 +10,12 @@ import { EmulatedCommands } from '../support/emulated-matrix';
 import { type Case, makeProduct, runProduct, titled } from './products';
 import { device, expectWithin, gpuProfiles, output } from './support';
 
-/** Small enough for a software adapter to compile and run; the kernel is the same. */
+/** Small enough for a software adapter to compile and run; the kernel is the same. More than 64 rows take the larger. */
 vi.mock('../../src/ops/matmul_matrix', async (original) => {
-  const tile = { sm: 1, sn: 2, wm: 2, wn: 1, bk: 32 };
-  return { ...(await original<typeof import('../../src/ops/matmul_matrix')>()), pickMatrixTile: () => tile };
+  const small = { sm: 1, sn: 2, wm: 2, wn: 1, bk: 32 };
+  const large = { sm: 2, sn: 2, wm: 2, wn: 2, bk: 32 };
+  const pickMatrixTile = (m: number) => (m > 64 ? large : small);
+  return { ...(await original<typeof import('../../src/ops/matmul_matrix')>()), pickMatrixTile };
 });
 
 const cmd = new EmulatedCommands(device);
@@ -37,14 +39,14 @@ async function product(c: Case, rng: Rng, spelling: MatrixUnits['spelling']) {
 // Each is a kernel of its own, which takes seconds to compile: together they have every flag in both directions.
 const CASES: [MatrixUnits['spelling'], Case][] = [
   // A whole tile and some on edges.
-  ['template', { direction: 'forward', tokens: 37, rows: 72, columns: 64, format: 'NF4', rank: 16, residual: true }],
+  ['template', { direction: 'forward', tokens: 70, rows: 72, columns: 64, format: 'NF4', rank: 16, residual: true }],
   ['template', { direction: 'backward', tokens: 37, rows: 64, columns: 72, format: 'F32', rank: 4, accumulate: true }],
   [
     'template',
     { direction: 'forward', tokens: 40, rows: 64, columns: 64, format: 'BF16', columnScale: true, spread: 12 },
   ],
   ['argument', { direction: 'forward', tokens: 37, rows: 72, columns: 64, format: 'F32', rank: 4, residual: true }],
-  ['argument', { direction: 'backward', tokens: 37, rows: 256, columns: 64, format: 'F32', alpha: 0.25, split: true }],
+  ['argument', { direction: 'backward', tokens: 70, rows: 256, columns: 64, format: 'F32', alpha: 0.25, split: true }],
 ];
 const titles = CASES.map(([spelling, c]) => [`${spelling}, ${titled([c])[0][0]}`, spelling, c] as const);
 

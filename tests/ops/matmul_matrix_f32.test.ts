@@ -11,7 +11,7 @@ import { device, expectWithin, gpuProfiles, output } from './support';
 
 /** Small enough for a software adapter to compile and run; the kernel is the same. */
 vi.mock('../../src/ops/matmul_matrix_f32', async (original) => {
-  const tile = { sm: 2, sn: 2, wm: 1, wn: 2, bk: 16 };
+  const tile = { sm: 2, sn: 2, wm: 2, wn: 2, bk: 16 };
   return { ...(await original<typeof import('../../src/ops/matmul_matrix_f32')>()), pickFloatMatrixTile: () => tile };
 });
 
