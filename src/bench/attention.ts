@@ -68,7 +68,7 @@ function packOf({ pairs, length, shared }: AttentionCase, tile: number): Pack {
 }
 
 /** Everything that the kernels read and write for one case, on the GPU. */
-function prepare(bench: Bench, c: AttentionCase, tile: number) {
+function prepare(bench: Bench, c: AttentionCase, { attentionTile: tile, matrix: onUnits }: KernelProfile) {
   const pack = packOf(c, tile);
   const { tokens } = pack;
   const { heads, kvHeads, headDim } = c;
@@ -90,6 +90,7 @@ function prepare(bench: Bench, c: AttentionCase, tile: number) {
     lse: bench.floats(tokens * heads),
     dOut: bench.floats(tokens * heads * headDim),
     delta: bench.floats(tokens * heads),
+    ...(onUnits && { tops: bench.floats(tokens * heads) }),
     dQkv: bench.floats(tokens * width),
   };
   return { args, g, width };
@@ -111,7 +112,7 @@ export async function attentionTimes(
   profiles: readonly (readonly [string, KernelProfile])[],
   batchMs?: number,
 ): Promise<Measurement[]> {
-  const prepared = prepare(bench, c, profiles[0][1].attentionTile);
+  const prepared = prepare(bench, c, profiles[0][1]);
   const { args, g } = prepared;
   attention(bench.cmd, profiles[0][1], args, g.out, g.lse);
   attentionDelta(bench.cmd, args, g);
@@ -136,7 +137,7 @@ export async function attentionErrors(
   kernel: AttentionKernel,
   profiles: readonly KernelProfile[],
 ): Promise<number[]> {
-  const prepared = prepare(bench, c, profiles[0].attentionTile);
+  const prepared = prepare(bench, c, profiles[0]);
   const { args, g, width } = prepared;
   let expected: Float32Array | null = null;
   const errors: number[] = [];

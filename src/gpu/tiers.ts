@@ -131,6 +131,7 @@ async function matrixUnits(device: GPUDevice, info: GPUAdapterInfo): Promise<Uni
       `${SUBGROUP_MATRIX}, which Chrome offers with --enable-unsafe-webgpu where the GPU has matrix units`,
     );
   }
+  if (!device.features.has('subgroups' as GPUFeatureName)) return without('subgroups, whose threads exchange values');
   const configs = (info as MatrixInfo).subgroupMatrixConfigs ?? [];
   const has = (operands: string, size: number) =>
     configs.some(

@@ -13,6 +13,8 @@ import attentionFetch from '../../shaders/lib/attention_fetch.wgsl?raw';
 import attentionFetchWalked from '../../shaders/lib/attention_fetch_walked.wgsl?raw';
 import attentionGradient from '../../shaders/lib/attention_gradient.wgsl?raw';
 import attentionKeys from '../../shaders/lib/attention_keys.wgsl?raw';
+import attentionMatrix from '../../shaders/lib/attention_matrix.wgsl?raw';
+import attentionMatrixGradient from '../../shaders/lib/attention_matrix_gradient.wgsl?raw';
 import attentionQuery from '../../shaders/lib/attention_query.wgsl?raw';
 import attentionScores from '../../shaders/lib/attention_scores.wgsl?raw';
 import attentionThread from '../../shaders/lib/attention_thread.wgsl?raw';
@@ -32,6 +34,8 @@ const INCLUDES: Record<string, string> = {
   attention_fetch_walked: attentionFetchWalked,
   attention_gradient: attentionGradient,
   attention_keys: attentionKeys,
+  attention_matrix: attentionMatrix,
+  attention_matrix_gradient: attentionMatrixGradient,
   attention_query: attentionQuery,
   attention_scores: attentionScores,
   attention_thread: attentionThread,

@@ -6,7 +6,7 @@ import { type LlamaConfig, projectionShapes } from './config';
 import { mlpStretch } from './layer-values';
 import { bindingLimit, type DeviceLimits, headTile, type PackCapacity } from './plan';
 
-/** Room for the rows and the weight of any product of a run; nothing for tiers whose products read f32. */
+/** Room for the rows and the weight of any product of a run, and for what attention's backward scales by; nothing for tiers whose products read f32. */
 export function halfSpecs(
   profile: Pick<KernelProfile, 'matrix' | 'half' | 'rowThreads'>,
   c: LlamaConfig,
@@ -33,5 +33,6 @@ export function halfSpecs(
     bufferSpec('half.x', 'activations', Math.min(2 * x, most)),
     bufferSpec('half.factors', 'activations', 4 * factors),
     bufferSpec('half.w', 'activations', Math.min(2 * w, most)),
+    ...(profile.matrix ? [bufferSpec('half.tops', 'activations', 4 * tokens * c.heads)] : []),
   ];
 }

@@ -180,6 +180,7 @@ export class LayerRunner {
       lse: b.lse.view,
       dOut: d.attn.view,
       delta: { buffer: this.#memory.get('delta') },
+      ...(this.#memory.has('half.tops') && { tops: { buffer: this.#memory.get('half.tops') } }),
       dQkv: d.qkv.view,
     });
     this.#rope(d.qkv, pack, 'backward');

@@ -6,6 +6,8 @@ import deltaSource from '../../shaders/attention_delta.wgsl?raw';
 import directSource from '../../shaders/attention_direct.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
 import type { KernelProfile } from '../gpu/profile';
+import { matrixAttention, matrixAttentionDelta } from './attention_matrix';
+import { matrixAttentionShape } from './attention_matrix_shape';
 import { type AttentionKind, attentionConstants, attentionShape } from './attention_shape';
 import { itemGroups } from './rows';
 
@@ -41,6 +43,11 @@ function dispatch(
   const { heads, kvHeads, headDim, tileCount } = a;
   const params = { heads, kv_heads: kvHeads, ld: (heads + 2 * kvHeads) * headDim, scale: 1 / Math.sqrt(headDim) };
   const cost = 2 * products * a.tokens * a.span * heads * headDim;
+  const onUnits = kind === 'FORWARD' || views.tops ? matrixAttentionShape(profile, kind, a) : null;
+  if (onUnits) {
+    matrixAttention(cmd, profile.matrix!, kind, onUnits, profile.attentionTile, a, views, cost);
+    return;
+  }
   const owners = kind === 'BACKWARD_KV' ? kvHeads : heads;
   if (profile.direct) {
     const constants = { TILE: profile.attentionTile, HEAD_DIM: headDim };
@@ -66,6 +73,8 @@ export interface AttentionGradients {
   dOut: View;
   /** Scratch, f32 [tokens, heads]. */
   delta: View;
+  /** Scratch like it, which the kernels for matrix units need; without it f32 kernels take the work. */
+  tops?: View;
   /** Result, laid out as qkv. */
   dQkv: View;
 }
@@ -83,6 +92,10 @@ export function attentionBackward(
 
 /** delta, which the other two read. */
 export function attentionDelta(cmd: Commands, a: AttentionArgs, g: AttentionGradients): void {
+  if (g.tops) {
+    matrixAttentionDelta(cmd, a, g, g.tops);
+    return;
+  }
   const rows = a.tokens * a.heads;
   cmd.dispatch(
     { name: 'attention delta', source: deltaSource },
@@ -99,6 +112,7 @@ const gradientViews = (a: AttentionArgs, g: AttentionGradients) => ({
   d_out: g.dOut,
   lse: g.lse,
   delta: g.delta,
+  ...(g.tops && { tops: g.tops }),
   d_qkv: g.dQkv,
 });
 
