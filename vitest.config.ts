@@ -7,6 +7,11 @@ const shared = {
   expect: { poll: { timeout: 30_000 } },
 } as const;
 const PAGE = 'tests/page/**/*.test.ts';
+/** What is held to a time by the clock. */
+const TIMED = ['tests/page/large-data.test.ts', 'tests/page/offline.test.ts'];
+
+/** The built page in Chromium. */
+const page = { ...shared, globalSetup: ['tests/support/build-site.ts'] };
 
 export default defineConfig({
   test: {
@@ -22,15 +27,12 @@ export default defineConfig({
         },
       },
       {
-        // The built page in Chromium, one file after the other: each needs the whole machine to train in good time.
-        test: {
-          ...shared,
-          name: 'page',
-          include: [PAGE],
-          globalSetup: ['tests/support/build-site.ts'],
-          maxWorkers: 1,
-          sequence: { groupOrder: 1 },
-        },
+        // A page that compiles, or waits, leaves most of two cores to another.
+        test: { ...page, name: 'page', include: [PAGE], exclude: TIMED, maxWorkers: 2, sequence: { groupOrder: 1 } },
+      },
+      {
+        // These have the whole machine.
+        test: { ...page, name: 'page-timed', include: TIMED, maxWorkers: 1, sequence: { groupOrder: 2 } },
       },
     ],
   },

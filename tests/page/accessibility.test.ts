@@ -1,25 +1,16 @@
 /** Every view in both themes through axe, the whole way by keyboard, and the page's policy. */
-import AxeBuilder from '@axe-core/playwright';
+
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Site, serveSite } from '../support/site';
-import { launch, quiet, type TestBrowser, visit, type Watched } from './support/browser';
-import { inOrder } from './support/in-order';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { violations } from './support/axe';
+import { heard, openForFile } from './support/opened';
 import { jsonl, shortRows } from './support/rows';
-import { RUN_MS, StudioPage } from './support/studio';
+import { RUN_MS } from './support/studio';
 
 const STEPS = ['Model', 'Data', 'Settings', 'Train', 'Chat', 'Evaluate', 'Export'] as const;
 
-let site: Site;
-let browser: TestBrowser;
-let visited: Watched;
-let studio: StudioPage;
+const opened = openForFile();
 let page: Page;
-
-async function violations(): Promise<string[]> {
-  const { violations: found } = await new AxeBuilder({ page }).analyze();
-  return found.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 160)).join(' | ')}`);
-}
 
 /** Presses Tab until the focus is on the element of that role and name. */
 async function tabTo(role: 'button' | 'textbox', name: RegExp): Promise<void> {
@@ -37,25 +28,15 @@ const focusIsSeen = () =>
     return (outlineStyle !== 'none' && Number.parseFloat(outlineWidth) > 0) || boxShadow !== 'none';
   });
 
-inOrder(() => page);
-
 beforeAll(async () => {
-  site = await serveSite();
-  browser = await launch();
-  visited = await visit(browser, site.url);
-  page = visited.page;
-  studio = new StudioPage(page);
-  await studio.modelLoaded();
-});
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
+  ({ page } = opened);
+  await opened.studio.modelLoaded();
 });
 
 describe('by keyboard alone', () => {
   it('goes through the steps, trains and exports', { timeout: RUN_MS }, async () => {
-    await studio.drop('pairs.jsonl', jsonl(shortRows(8)));
-    await studio.dataRead('pairs.jsonl', 8);
+    await opened.studio.drop('pairs.jsonl', jsonl(shortRows(8)));
+    await opened.studio.dataRead('pairs.jsonl', 8);
     await page.keyboard.press('Tab');
     for (const name of STEPS.slice(0, 3)) {
       await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
@@ -84,7 +65,7 @@ describe('by keyboard alone', () => {
     await expect.poll(() => start.isEnabled()).toBe(true);
     await tabTo('button', /^Start training$/);
     await page.keyboard.press('Enter');
-    expect(await studio.ended()).toBe('Finished');
+    expect(await opened.studio.ended()).toBe('Finished');
     // What a screen reader is told at the end.
     await page
       .getByTestId('announcements')
@@ -103,15 +84,15 @@ describe.each(['light', 'dark'] as const)('in the %s theme', (theme) => {
   it.each(STEPS)('axe finds nothing on the step %s', async (name) => {
     await page.emulateMedia({ colorScheme: theme });
     await expect.poll(() => page.evaluate(() => document.documentElement.dataset.theme)).toBe(theme);
-    await studio.goTo(name);
+    await opened.studio.goTo(name);
     await page.waitForFunction(() => document.getAnimations().every((a) => a.playState !== 'running'));
-    expect(await violations()).toEqual([]);
+    expect(await violations(page)).toEqual([]);
   });
 
   it.each([1280, 390])('nothing is wider than a window of %i', async (width) => {
     await page.setViewportSize({ width, height: 720 });
     for (const name of STEPS) {
-      await studio.goTo(name);
+      await opened.studio.goTo(name);
       const beyond = await page.evaluate(
         () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
       );
@@ -133,6 +114,6 @@ describe('the page', () => {
   });
 
   it('leaves the console empty and other hosts alone', () => {
-    expect(quiet(visited, browser)).toEqual([]);
+    expect(heard(opened)).toEqual([]);
   });
 });

@@ -2,27 +2,21 @@
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Site, serveSite } from '../support/site';
-import { launch, quiet, type TestBrowser, visit, type Watched } from './support/browser';
-import { inOrder } from './support/in-order';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { heard, openForFile } from './support/opened';
 import { jsonl, shortRows } from './support/rows';
-import { StudioPage } from './support/studio';
 
 const GOOD = shortRows(5);
 const LARGE_BYTES = 200_000_000;
 
-let site: Site;
-let browser: TestBrowser;
-let visited: Watched;
-let studio: StudioPage;
+const opened = openForFile();
 
 /** The table of rows left out: line, reason, details. */
 async function leftOut(file: string): Promise<[line: number, reason: string, details: string][]> {
   // Many problems are folded away until they are asked for.
-  const folded = studio.page.locator('details.problems:not([open]) > summary');
+  const folded = opened.page.locator('details.problems:not([open]) > summary');
   if (await folded.count()) await folded.click();
-  const rows = studio.page.getByRole('region', { name: `Rows left out of ${file}` }).getByRole('row');
+  const rows = opened.page.getByRole('region', { name: `Rows left out of ${file}` }).getByRole('row');
   await rows.nth(1).waitFor({ state: 'attached' });
   const cells = await rows.evaluateAll((all) =>
     all.slice(1).map((r) => [...r.children].map((c) => c.textContent ?? '')),
@@ -32,25 +26,15 @@ async function leftOut(file: string): Promise<[line: number, reason: string, det
 
 /** Waits for the alert, and puts it away. */
 async function refused(code: string, says: RegExp): Promise<void> {
-  const alert = studio.page.getByRole('alert').filter({ hasText: says });
+  const alert = opened.page.getByRole('alert').filter({ hasText: says });
   await alert.waitFor();
   expect(await alert.locator('code').textContent()).toBe(code);
   await alert.getByRole('button', { name: 'Dismiss' }).click();
   await alert.waitFor({ state: 'detached' });
 }
 
-inOrder(() => studio?.page);
-
 beforeAll(async () => {
-  site = await serveSite();
-  browser = await launch();
-  visited = await visit(browser, site.url);
-  studio = new StudioPage(visited.page);
-  await studio.modelLoaded();
-});
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
+  await opened.studio.modelLoaded();
 });
 
 describe('bad input', () => {
@@ -70,8 +54,8 @@ describe('bad input', () => {
       JSON.stringify(d),
       JSON.stringify(e),
     ];
-    await studio.drop('mixed.jsonl', `${lines.join('\n')}\n`);
-    await studio.dataRead('mixed.jsonl', 5);
+    await opened.studio.drop('mixed.jsonl', `${lines.join('\n')}\n`);
+    await opened.studio.dataRead('mixed.jsonl', 5);
     expect(await leftOut('mixed.jsonl')).toEqual([
       [2, 'not JSON', expect.stringContaining('This is not valid JSON')],
       [5, 'a field is missing', 'The field "rejected" is missing.'],
@@ -80,48 +64,48 @@ describe('bad input', () => {
       [9, 'wrong type', expect.stringContaining('"chosen" holds a number')],
       [10, 'not an object', expect.stringContaining('a list instead of an object')],
     ]);
-    await studio.goTo('Train');
-    await expect.poll(() => studio.page.getByRole('button', { name: 'Start training' }).isEnabled()).toBe(true);
+    await opened.studio.goTo('Train');
+    await expect.poll(() => opened.page.getByRole('button', { name: 'Start training' }).isEnabled()).toBe(true);
   });
 
   it('names a line that is not text', async () => {
     const bytes = Buffer.concat([Buffer.from(jsonl(GOOD)), Buffer.from([0x7b, 0xff, 0xfe, 0x0a])]);
-    await studio.drop('latin.jsonl', bytes);
-    await studio.dataRead('latin.jsonl', 5);
+    await opened.studio.drop('latin.jsonl', bytes);
+    await opened.studio.dataRead('latin.jsonl', 5);
     expect(await leftOut('latin.jsonl')).toEqual([[6, 'not text', expect.stringContaining('not UTF-8')]]);
   });
 
   it('refuses a whole file with its reason, and keeps the data that was there', async () => {
-    await studio.drop('empty.jsonl', '');
+    await opened.studio.drop('empty.jsonl', '');
     await refused('empty-file', /empty\.jsonl/);
-    await studio.drop('blank.jsonl', '\n\n  \n');
+    await opened.studio.drop('blank.jsonl', '\n\n  \n');
     await refused('empty-file', /blank\.jsonl is empty/);
     const noise = Uint8Array.from({ length: 5000 }, (_, i) => (i * 7919) & 0xff);
-    await studio.drop('noise.bin', noise);
+    await opened.studio.drop('noise.bin', noise);
     await refused('not-text', /noise\.bin/);
-    await studio.drop('poem.txt', 'Roses are red\nviolets are blue\n');
+    await opened.studio.drop('poem.txt', 'Roses are red\nviolets are blue\n');
     await refused('no-usable-rows', /None of the 2 lines .* Line 1: /);
-    await studio.drop('same.jsonl', jsonl([{ prompt: 'a', chosen: 'b', rejected: 'b' }]));
+    await opened.studio.drop('same.jsonl', jsonl([{ prompt: 'a', chosen: 'b', rejected: 'b' }]));
     await refused('no-usable-rows', /Line 1: The chosen and the rejected answer are the same/);
-    await studio.dataRead('latin.jsonl', 5);
+    await opened.studio.dataRead('latin.jsonl', 5);
   });
 
   it('a settings value that is not allowed holds the run back, and says what is', async () => {
-    await studio.goTo('Settings');
-    const before = Number(await studio.page.getByLabel(/lora_r$/).inputValue());
-    await studio.settings({ lora_r: 0 });
-    await studio.page.getByText('This may be from 1 up to 512.').waitFor();
-    await studio.goTo('Train');
-    await studio.page.getByText('Some settings have to be mended').waitFor();
-    expect(await studio.page.getByRole('button', { name: 'Start training' }).isDisabled()).toBe(true);
+    await opened.studio.goTo('Settings');
+    const before = Number(await opened.page.getByLabel(/lora_r$/).inputValue());
+    await opened.studio.settings({ lora_r: 0 });
+    await opened.page.getByText('This may be from 1 up to 512.').waitFor();
+    await opened.studio.goTo('Train');
+    await opened.page.getByText('Some settings have to be mended').waitFor();
+    expect(await opened.page.getByRole('button', { name: 'Start training' }).isDisabled()).toBe(true);
     // It is still there to be mended, and the value that was good before is good again.
-    await studio.goTo('Settings');
-    const rank = studio.page.getByLabel(/lora_r$/);
+    await opened.studio.goTo('Settings');
+    const rank = opened.page.getByLabel(/lora_r$/);
     expect(await rank.inputValue()).toBe('0');
     expect(await rank.getAttribute('aria-invalid')).toBe('true');
-    await studio.settings({ lora_r: before });
-    await studio.goTo('Train');
-    await expect.poll(() => studio.page.getByRole('button', { name: 'Start training' }).isEnabled()).toBe(true);
+    await opened.studio.settings({ lora_r: before });
+    await opened.studio.goTo('Train');
+    await expect.poll(() => opened.page.getByRole('button', { name: 'Start training' }).isEnabled()).toBe(true);
   });
 
   it('reads a file of 200 MB to its end: good rows stay, the endless line is named', { timeout: 180_000 }, async () => {
@@ -135,8 +119,8 @@ describe('bad input', () => {
       await file.write(`\n${jsonl(GOOD.slice(4))}`);
       await file.close();
       const started = Date.now();
-      await studio.dropPath(path);
-      await studio.dataRead('large.jsonl', 5);
+      await opened.studio.dropPath(path);
+      await opened.studio.dataRead('large.jsonl', 5);
       expect(Date.now() - started).toBeLessThan(60_000);
       expect(await leftOut('large.jsonl')).toEqual([
         [5, 'line too long', expect.stringContaining('longer than 16 MB')],
@@ -147,6 +131,6 @@ describe('bad input', () => {
   });
 
   it('leaves the console empty and other hosts alone', () => {
-    expect(quiet(visited, browser)).toEqual([]);
+    expect(heard(opened)).toEqual([]);
   });
 });

@@ -1,31 +1,17 @@
 /** The benchmark page: what can be measured in software is, in tables and as JSON, with a warning. */
 import { readFile } from 'node:fs/promises';
-import AxeBuilder from '@axe-core/playwright';
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Site, serveSite } from '../support/site';
-import { launch, quiet, type TestBrowser, visit, type Watched } from './support/browser';
-import { inOrder } from './support/in-order';
+import { beforeAll, expect, it } from 'vitest';
+import { violations } from './support/axe';
+import { heard, openForFile } from './support/opened';
 import { shot } from './support/shots';
 
 const RUN_MS = 120_000;
 
-let site: Site;
-let browser: TestBrowser;
-let visited: Watched;
+const opened = openForFile();
 let page: Page;
-
-inOrder(() => page);
-
-beforeAll(async () => {
-  site = await serveSite();
-  browser = await launch();
-  visited = await visit(browser, site.url);
-  page = visited.page;
-});
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
+beforeAll(() => {
+  ({ page } = opened);
 });
 
 const section = (name: string) => page.getByRole('checkbox', { name: new RegExp(`^${name} `) });
@@ -91,8 +77,7 @@ it('can be stopped, and keeps what was measured by then', async () => {
 it('is quiet, and sound in both themes', async () => {
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme });
-    const { violations } = await new AxeBuilder({ page }).analyze();
-    expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`)).toEqual([]);
+    expect(await violations(page)).toEqual([]);
   }
-  expect(quiet(visited, browser)).toEqual([]);
+  expect(heard(opened)).toEqual([]);
 });

@@ -1,29 +1,24 @@
 /** As a new user would: prompts are answered as a run goes, then base and tuned are talked to and voted on, blind. */
-import AxeBuilder from '@axe-core/playwright';
+
 import type { Locator } from 'playwright-core';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Site, serveSite } from '../support/site';
-import { launch, quiet, type TestBrowser, visit, type Watched } from './support/browser';
-import { inOrder } from './support/in-order';
+import { beforeAll, expect, it } from 'vitest';
+import { violations } from './support/axe';
+import { heard, openForFile } from './support/opened';
 import { jsonl, shortRows } from './support/rows';
-import { RUN_MS, StudioPage } from './support/studio';
+import { RUN_MS } from './support/studio';
 
 const STEPS = 6;
 
-let site: Site;
-let browser: TestBrowser;
-let visited: Watched;
-let studio: StudioPage;
+const opened = openForFile();
 
 /** axe in both themes, and no part beyond a window of 1024. With SHOTS=FOLDER pictures as well. */
 async function looks(name: string, part?: Locator): Promise<void> {
-  const { page } = studio;
+  const { page } = opened;
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme });
     await expect.poll(() => page.evaluate(() => document.documentElement.dataset.theme)).toBe(colorScheme);
     await page.waitForFunction(() => document.getAnimations().every((a) => a.playState !== 'running'));
-    const { violations } = await new AxeBuilder({ page }).analyze();
-    expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 200)}`)).toEqual([]);
+    expect(await violations(page)).toEqual([]);
     for (const width of process.env.SHOTS ? [1024, 1440] : []) {
       await page.setViewportSize({ width, height: 900 });
       await (part ?? page.locator('main h1')).scrollIntoViewIfNeeded();
@@ -37,30 +32,20 @@ async function looks(name: string, part?: Locator): Promise<void> {
   await page.setViewportSize({ width: 1440, height: 900 });
 }
 
-const column = (name: RegExp) => studio.page.getByRole('region', { name, exact: true });
+const column = (name: RegExp) => opened.page.getByRole('region', { name, exact: true });
 const answers = (name: RegExp) => column(name).locator('.said.assistant:not([aria-busy])');
-const press = (name: string | RegExp) => studio.page.getByRole('button', { name, exact: true }).click();
-
-inOrder(() => studio?.page);
+const press = (name: string | RegExp) => opened.page.getByRole('button', { name, exact: true }).click();
 
 beforeAll(async () => {
-  site = await serveSite();
-  browser = await launch();
-  visited = await visit(browser, site.url);
-  studio = new StudioPage(visited.page);
-  await studio.modelLoaded();
-  await studio.drop('pairs.jsonl', jsonl(shortRows(16)));
-  await studio.dataRead('pairs.jsonl', 16);
-  await studio.holdOut(40);
-});
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
+  await opened.studio.modelLoaded();
+  await opened.studio.drop('pairs.jsonl', jsonl(shortRows(16)));
+  await opened.studio.dataRead('pairs.jsonl', 16);
+  await opened.studio.holdOut(40);
 });
 
 it('before training the base model answers a prompt of a held-out pair', async () => {
-  const { page } = studio;
-  await studio.goTo('Chat');
+  const { page } = opened;
+  await opened.studio.goTo('Chat');
   await page.getByLabel('Most new tokens').fill('24');
   expect(await page.getByRole('button', { name: 'Blind vote' }).isDisabled()).toBe(true);
   const chip = page.getByRole('list', { name: 'Prompts of held-out pairs' }).getByRole('button').first();
@@ -77,8 +62,8 @@ it('before training the base model answers a prompt of a held-out pair', async (
 });
 
 it('prompts are answered as a run goes, beside its curves', { timeout: RUN_MS }, async () => {
-  const { page } = studio;
-  await studio.settings({
+  const { page } = opened;
+  await opened.studio.settings({
     ...{ max_steps: STEPS, gradient_accumulation_steps: 1, max_prompt_length: 48, max_length: 96 },
     ...{ eval_steps: 0, learning_rate: 2e-2 },
   });
@@ -93,11 +78,11 @@ it('prompts are answered as a run goes, beside its curves', { timeout: RUN_MS },
   await page.getByText('Keys and values in cache').waitFor();
   await page.locator('.plan:not(.stale)').waitFor();
   await looks('settings', during);
-  await studio.start();
+  await opened.studio.start();
   const told = page.getByRole('region', { name: 'Answers', exact: true });
   // The base model's come before the first step.
   await told.getByText('Before training').first().waitFor({ timeout: RUN_MS });
-  expect(await studio.ended()).toBe('Finished');
+  expect(await opened.studio.ended()).toBe('Finished');
   expect(await told.locator('output').textContent()).toBe(String(STEPS));
   expect(await told.getByRole('listitem').count()).toBe(2);
   const story = told.getByRole('listitem').filter({ hasText: 'Tell me a story about a duck.' });
@@ -114,7 +99,7 @@ it('prompts are answered as a run goes, beside its curves', { timeout: RUN_MS },
 });
 
 it('base and tuned answer side by side, and an answer can be stopped', { timeout: RUN_MS }, async () => {
-  const { page } = studio;
+  const { page } = opened;
   await press('Try it');
   await press('Sampled');
   await page.getByLabel('Your message').fill('Tell me a story about a dog.');
@@ -139,7 +124,7 @@ it('base and tuned answer side by side, and an answer can be stopped', { timeout
 });
 
 it('a blind vote hides whose answer is whose, and says what the tally is worth', { timeout: RUN_MS }, async () => {
-  const { page } = studio;
+  const { page } = opened;
   await press('Blind vote');
   await press('Start a blind vote');
   for (const [i, choice] of (['Left is better', 'Tie', 'Right is better'] as const).entries()) {
@@ -163,7 +148,7 @@ it('a blind vote hides whose answer is whose, and says what the tally is worth',
 
   // Both are there again after a reload, with the run.
   await page.reload();
-  await studio.modelLoaded();
+  await opened.studio.modelLoaded();
   await page.getByRole('button', { name: /^Runs ?,/ }).click();
   await page.getByRole('button', { name: /^More about/ }).click();
   await page.getByText(`tuned ${tuned}`).waitFor();
@@ -172,5 +157,5 @@ it('a blind vote hides whose answer is whose, and says what the tally is worth',
 });
 
 it('leaves the console empty', () => {
-  expect(quiet(visited, browser)).toEqual([]);
+  expect(heard(opened)).toEqual([]);
 });

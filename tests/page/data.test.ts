@@ -2,11 +2,10 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import AxeBuilder from '@axe-core/playwright';
-import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { fixture } from '../support/files';
 import { type Site, serveSite } from '../support/site';
+import { violations } from './support/axe';
 import { launch, quiet, type TestBrowser, type Watched } from './support/browser';
 import { DataStep } from './support/data-step';
 import { inOrder } from './support/in-order';
@@ -55,11 +54,6 @@ async function picture(name: string): Promise<void> {
   await region('Lengths').screenshot({ path: join(PICTURES, `lengths-${name}.png`) });
   await pairPanel().screenshot({ path: join(PICTURES, `tokens-${name}.png`) });
   await studio.page.screenshot({ path: join(PICTURES, `data-${name}.png`), fullPage: true });
-}
-
-async function violations(page: Page): Promise<string[]> {
-  const { violations: found } = await new AxeBuilder({ page }).analyze();
-  return found.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 160)).join(' | ')}`);
 }
 
 const zh = async () => gunzipSync(await fixture('tests/fixtures/data/preference/string_triples_zh.jsonl.gz'));

@@ -4,10 +4,10 @@
  * ALL_KILLS=1 each kind of end falls at ten steps.
  */
 
-import AxeBuilder from '@axe-core/playwright';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { randomPermutation } from '../../src/data/random';
 import { type Site, serveSite } from '../support/site';
+import { violations } from './support/axe';
 import { launch, type TestBrowser, visit } from './support/browser';
 import { inOrder } from './support/in-order';
 import { cutOff, KILLS, type Kill, watchDevice } from './support/kills';
@@ -36,10 +36,6 @@ let studio: StudioPage;
 let whole: string;
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-const axe = async () => {
-  const { violations } = await new AxeBuilder({ page: studio.page }).analyze();
-  return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 160)).join(' | ')}`);
-};
 
 async function log(): Promise<string> {
   await studio.goTo('Export');
@@ -81,7 +77,7 @@ describe('before and during a run', () => {
     await plan.getByRole('link', { name: /index of papers/ }).waitFor();
     await plan.getByRole('button', { name: 'Measure with two steps' }).click();
     await plan.getByText(/^About \d+:\d\d, .* a step\./).waitFor({ timeout: RUN_MS });
-    expect(await axe()).toEqual([]);
+    expect(await violations(studio.page)).toEqual([]);
     await shot(studio.page, 'before');
     await studio.settings({ beta: 0.1, max_steps: 400 });
     await plan.getByText(/^400 \(/).waitFor();
@@ -161,7 +157,7 @@ describe('before and during a run', () => {
     const worst = page.locator('.worst li details').first();
     await worst.locator('summary').click();
     await worst.getByText('Rejected', { exact: true }).waitFor();
-    expect(await axe()).toEqual([]);
+    expect(await violations(studio.page)).toEqual([]);
     await shot(studio.page, 'paused');
     await page.getByRole('button', { name: 'Stop and keep' }).click();
     expect(await studio.ended()).toBe('Stopped');
@@ -201,7 +197,7 @@ describe('a run that is cut off', () => {
       const banner = studio.page.getByRole('region', { name: 'A run that can go on' });
       await banner.waitFor();
       if (kill === 'page') {
-        expect(await axe()).toEqual([]);
+        expect(await violations(studio.page)).toEqual([]);
         await shot(studio.page, 'resume');
       }
       await banner.getByRole('button', { name: /^(Continue from step \d+|Start it again)$/ }).click();
@@ -236,7 +232,7 @@ describe('the list of runs', () => {
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme });
       await page.waitForFunction(() => document.getAnimations().every((a) => a.playState !== 'running'));
-      expect(await axe()).toEqual([]);
+      expect(await violations(studio.page)).toEqual([]);
     }
     await page.emulateMedia({ colorScheme: 'light' });
     await page.setViewportSize({ width: 1024, height: 720 });

@@ -1,11 +1,12 @@
 /** Models from elsewhere: a repository of the Hub, gated or not, and a folder of the visitor's disk. */
-import AxeBuilder from '@axe-core/playwright';
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { repositoryPath } from '../support/files';
 import { SIGNED_IN_TOKEN } from '../support/hub/oauth';
 import { filesOfFolder } from '../support/hub/repo';
 import { type LocalHub, serveHub } from '../support/hub/server';
 import { type Site, serveSite } from '../support/site';
+import { violations } from './support/axe';
 import { launch, type TestBrowser, visit, type Watched } from './support/browser';
 import { inOrder } from './support/in-order';
 import { jsonl, shortRows } from './support/rows';
@@ -53,8 +54,7 @@ const inUse = (name: string) =>
   studio.page.locator('.next-bar').getByText(name, { exact: true }).waitFor({ timeout: RUN_MS });
 
 async function expectAccessible(): Promise<void> {
-  const axe = await new AxeBuilder({ page: studio.page }).analyze();
-  expect(axe.violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
+  expect(await violations(studio.page)).toEqual([]);
 }
 
 async function firstStep(): Promise<void> {

@@ -1,7 +1,8 @@
 /** A run logged live to a stand-in for Weights & Biases, from a page that has trained before. */
-import AxeBuilder from '@axe-core/playwright';
+
 import { expect } from 'vitest';
 import { serveWandb } from '../../support/wandb-server';
+import { violations } from './axe';
 import { shot } from './shots';
 import type { StudioPage } from './studio';
 
@@ -17,8 +18,7 @@ export async function logsLive(studio: StudioPage): Promise<void> {
     await card.getByLabel('Host').fill('http://api.example.com');
     await card.getByText(/must begin with https/).waitFor();
     await card.getByLabel('Host').fill(wandb.host);
-    const { violations } = await new AxeBuilder({ page }).include('.wandb').analyze();
-    expect(violations.map(({ id }) => id)).toEqual([]);
+    expect(await violations(page, '.wandb')).toEqual([]);
     await shot(page, 'wandb');
     await page.getByRole('complementary', { name: 'Plan of the run' }).getByText(/^2 \(/).waitFor();
     wandb.faults.push(500);
