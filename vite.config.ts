@@ -3,6 +3,9 @@ import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vite';
 import { serviceWorker } from './src/offline/vite-plugin.ts';
 
+/** Which plugin took how long is no warning. */
+const checks = { bundlerTimings: false };
+
 export default defineConfig({
   base: './',
   plugins: [react(), serviceWorker()],
@@ -14,10 +17,10 @@ export default defineConfig({
       },
     ],
   },
-  worker: { format: 'es' },
+  worker: { format: 'es', rolldownOptions: { checks } },
   build: {
     target: 'es2023',
     chunkSizeWarningLimit: 900,
-    rollupOptions: { input: ['index.html', 'bench.html'] },
+    rolldownOptions: { input: ['index.html', 'bench.html'], checks },
   },
 });

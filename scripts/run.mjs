@@ -37,7 +37,10 @@ await build({
     emptyOutDir: false,
     target: 'node20',
     minify: false,
-    rollupOptions: { output: { entryFileNames: `${command}.mjs`, codeSplitting: false } },
+    rolldownOptions: {
+      output: { entryFileNames: `${command}.mjs`, codeSplitting: false },
+      checks: { bundlerTimings: false },
+    },
   },
 });
 if (rest[0] !== '--bundle-only') {
