@@ -4,7 +4,7 @@
  * number of branches in place of two. Only rows that predict a scored token reach the head; where sequences part, one
  * row has several targets.
  */
-import { commonPrefix } from '../data/packing';
+import { commonPrefix, type Pack } from '../data/packing';
 
 /** A token sequence of which the tokens from `scoredFrom` (at least 1) on are scored. */
 export interface ScoredSequence {
@@ -25,21 +25,13 @@ export interface BranchGroup {
 }
 
 /** The tables of one pass, ready to upload; arrays are exactly as long as the counts say. */
-export interface BranchPack {
-  tokens: number;
-  rows: number;
-  entries: number;
-  tiles: number;
-  ids: Uint32Array<ArrayBuffer>;
-  positions: Uint32Array<ArrayBuffer>;
-  /** As in data/packing.ts. */
-  tileTable: Uint32Array<ArrayBuffer>;
-  /** Token of each row that the head sees. */
-  rowTokens: Uint32Array<ArrayBuffer>;
+export interface BranchPack
+  extends Pick<
+    Pack,
+    'tokens' | 'rows' | 'entries' | 'tiles' | 'ids' | 'positions' | 'tileTable' | 'rowTokens' | 'span'
+  > {
   /** Per entry: row, target, 0, 0. Sequence by sequence in the order given, so that its scores lie together. */
   entryTable: Uint32Array<ArrayBuffer>;
-  /** Mean number of keys that a query attends to. */
-  span: number;
 }
 
 const TILE_WORDS = 8;

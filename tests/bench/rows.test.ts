@@ -4,16 +4,10 @@ import { paddedTokens, withAllRows, withPadding, withPromptTwice } from '../../s
 import { straightLine } from '../../src/bench/sections/scaling';
 import { pairShape } from '../../src/data/packing';
 import type { TokenizedPair } from '../../src/data/types';
+import { pairOf } from '../support/pairs';
 
-const pair = (prompt: number[], chosen: number[], rejected: number[]): TokenizedPair => {
-  const labels = (answer: number[]) => [...prompt.map(() => -100), ...answer];
-  return {
-    chosen_input_ids: [...prompt, ...chosen],
-    chosen_labels: labels(chosen),
-    rejected_input_ids: [...prompt, ...rejected],
-    rejected_labels: labels(rejected),
-  };
-};
+const pair = (prompt: number[], chosen: number[], rejected: number[]) =>
+  pairOf(prompt.length, [...prompt, ...chosen], [...prompt, ...rejected]);
 
 const PAIRS = [pair([1, 2, 3], [4, 5], [6]), pair([1, 7], [8], [9, 10, 11, 12])];
 const sum = (pairs: readonly TokenizedPair[], key: 'tokens' | 'rows') =>

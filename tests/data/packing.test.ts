@@ -8,16 +8,7 @@ import type { LossEntry } from '../reference/orpo';
 import { randomAdapter, randomModel, TINY_SHAPE } from '../reference/random-model';
 import { createRng, type Rng } from '../reference/rng';
 import { relativeL2 } from '../support/close';
-
-function pairOf(prompt: number, chosen: number[], rejected: number[]): TokenizedPair {
-  const labels = (ids: number[]) => ids.map((id, t) => (t < prompt ? -100 : id));
-  return {
-    chosen_input_ids: chosen,
-    chosen_labels: labels(chosen),
-    rejected_input_ids: rejected,
-    rejected_labels: labels(rejected),
-  };
-}
+import { pairOf } from '../support/pairs';
 
 const UNIT = { nll: 1, oddsRatio: 1 };
 

@@ -11,16 +11,8 @@ import { memorySource } from '../../src/formats/bytes';
 import { loadModel } from '../../src/model/load';
 import { testGpu } from '../model/support';
 import { folderFiles, repositoryPath } from '../support/files';
+import { GOLDENS } from './goldens';
 
-const NAMES = [
-  'agieval_sat-math',
-  'arc_easy',
-  'blimp_anaphor_number_agreement',
-  'copa',
-  'openbook_qa',
-  'piqa',
-  'winogrande',
-];
 const folder = repositoryPath('tests/goldens/eval');
 
 const readFile = (name: string, limit?: number) =>
@@ -31,7 +23,7 @@ describe.each([
   ['stories-260k', 'stories-260k'],
   ['pocket-15m', 'pocket-15m-bnb-4bit'],
 ])('%s', (model, tokenizerOf) => {
-  test.each(NAMES)('%s: scored tokens of every choice', async (name) => {
+  test.each(GOLDENS)('%s: scored tokens of every choice', async (name) => {
     const tokenizer = await loadTokenizer(await folderFiles(repositoryPath(`public/models/${tokenizerOf}`)));
     const encoder = new ItemEncoder(tokenizer, GOLDEN_MAX_LENGTH);
     const recorded = JSON.parse(readFileSync(`${folder}/${model}_${name}.json`, 'utf8'));
@@ -59,16 +51,16 @@ async function some(model: string, files: string, limit: number, names: readonly
 }
 
 test('stories-260k: log-probabilities of the first items', async () => {
-  await some('stories-260k', repositoryPath('public/models/stories-260k'), 6, NAMES.slice(1));
+  await some('stories-260k', repositoryPath('public/models/stories-260k'), 6, GOLDENS.slice(1));
   // Contexts of these are cut.
-  await some('stories-260k', repositoryPath('public/models/stories-260k'), 1, NAMES.slice(0, 1));
+  await some('stories-260k', repositoryPath('public/models/stories-260k'), 1, GOLDENS.slice(0, 1));
 });
 
 const pocket = process.env.POCKET_15M;
 const here = pocket !== undefined && existsSync(pocket);
 const where = here ? '' : ' (skipped: its weights are not in the project; POCKET_15M=FOLDER names them)';
 test.skipIf(!here)(`pocket-15m: log-probabilities of the first items${where}`, async () => {
-  await some('pocket-15m', pocket!, 6, NAMES);
+  await some('pocket-15m', pocket!, 6, GOLDENS);
 });
 
 test('a log-probability that is off by more than the limit is seen', async () => {

@@ -6,16 +6,8 @@ import type { AnswerItem, ChoiceItem } from '../../src/eval/items';
 import { readTask, taskName } from '../../src/eval/read/task';
 import { memorySource } from '../../src/formats/bytes';
 import { repositoryPath } from '../support/files';
+import { GOLDENS } from './goldens';
 
-const GOLDENS = [
-  'agieval_sat-math',
-  'arc_easy',
-  'blimp_anaphor_number_agreement',
-  'copa',
-  'openbook_qa',
-  'piqa',
-  'winogrande',
-];
 const golden = (name: string) => JSON.parse(readFileSync(repositoryPath(`tests/goldens/eval/${name}.json`), 'utf8'));
 
 const read = (rows: object[] | string, limit?: number, name = 'rows') => {

@@ -7,21 +7,11 @@ import { packPairs as referencePack } from '../reference/batch';
 import { LOGP_CEILING, log1mexp, logSigmoid, orpo } from '../reference/orpo';
 import { randomPair } from '../reference/random-model';
 import { createRng, type Rng } from '../reference/rng';
+import { pairOf } from '../support/pairs';
 import { cmd, EPS, expectWithin, FLUSHED, gpuProfiles, input, output, profiles, read, run } from './support';
 
 const rng = createRng(11);
 const BETA = 0.3;
-
-/** A pair from its tokens; the first `prompt` of both are no answer. */
-function pairOf(prompt: number, chosen: number[], rejected: number[]): TokenizedPair {
-  const labels = (ids: number[]) => ids.map((id, t) => (t < prompt ? -100 : id));
-  return {
-    chosen_input_ids: chosen,
-    chosen_labels: labels(chosen),
-    rejected_input_ids: rejected,
-    rejected_labels: labels(rejected),
-  };
-}
 
 /** Log-probability of a target: its stored parts give exactly `z - max - log sum` in float64. */
 interface Scores {

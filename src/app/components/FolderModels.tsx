@@ -1,36 +1,11 @@
 /** A model in a folder of the visitor's disk: picked, dropped, or opened before. */
-import { useEffect, useId, useState } from 'react';
+import { useEffect, useState } from 'react';
 import { canPickFolder, forgetFolder, knownFolders, listedFolder, pickFolder } from '../lib/folders';
 import { reportError } from '../store/alerts';
 import { lookAtFolder, useChooser } from '../store/chooser';
 import { Glyph } from './icons';
 import { SourcePreview } from './SourcePreview';
-import { Button, IconButton } from './ui';
-
-/** A directory input, for browsers that give no handles. */
-function FolderInput() {
-  const id = useId();
-  return (
-    <span className="file-button">
-      <input
-        id={id}
-        type="file"
-        ref={(input) => {
-          if (input) input.webkitdirectory = true;
-        }}
-        onChange={(event) => {
-          const files = [...(event.target.files ?? [])];
-          event.target.value = '';
-          if (files.length > 0) void lookAtFolder(listedFolder(files));
-        }}
-      />
-      <label htmlFor={id} className="button primary">
-        <Glyph name="folder" />
-        Choose a folder
-      </label>
-    </span>
-  );
-}
+import { Button, FileButton, IconButton } from './ui';
 
 function KnownFolders({ version }: { version: unknown }) {
   const [folders, setFolders] = useState<FileSystemDirectoryHandle[]>([]);
@@ -98,7 +73,14 @@ export function FolderModels() {
               Choose a folder
             </Button>
           ) : (
-            <FolderInput />
+            // Browsers that give no handles give the files.
+            <FileButton
+              folder
+              label="Choose a folder"
+              look="primary"
+              icon="folder"
+              onFiles={(files) => void lookAtFolder(listedFolder(files))}
+            />
           )}
         </div>
       </div>

@@ -29,41 +29,28 @@ function Counts({ measure }: { measure: DataMeasure }) {
   const share = (count: number) =>
     all > 0 && count > 0 ? ` (${formatPercent(count / all, count / all < 0.01 ? 2 : 0)})` : '';
   const roleOf = (of: 'cut' | 'dropped') => (measure.train.counts[of] > 0 ? 'train' : 'eval');
+  const fate = (of: 'fits' | 'cut' | 'dropped', word: string) => (
+    <li>
+      <span className={`fate ${of}`} aria-hidden="true" /> <strong className="number">{formatCount(sum(of))}</strong>{' '}
+      {word}
+      {share(sum(of))}
+      {of !== 'fits' && sum(of) > 0 && (
+        <Button
+          look="quiet"
+          className="small"
+          aria-label={`Show pairs ${of === 'cut' ? 'that are cut' : 'left out'}`}
+          onClick={() => showFinding(of, roleOf(of))}
+        >
+          Show
+        </Button>
+      )}
+    </li>
+  );
   return (
     <ul className="fates">
-      <li>
-        <span className="fate fits" aria-hidden="true" /> <strong className="number">{formatCount(sum('fits'))}</strong>{' '}
-        fit{share(sum('fits'))}
-      </li>
-      <li>
-        <span className="fate cut" aria-hidden="true" /> <strong className="number">{formatCount(sum('cut'))}</strong>{' '}
-        cut
-        {share(sum('cut'))}
-        {sum('cut') > 0 && (
-          <Button
-            look="quiet"
-            className="small"
-            aria-label="Show pairs that are cut"
-            onClick={() => showFinding('cut', roleOf('cut'))}
-          >
-            Show
-          </Button>
-        )}
-      </li>
-      <li>
-        <span className="fate dropped" aria-hidden="true" />{' '}
-        <strong className="number">{formatCount(sum('dropped'))}</strong> left out{share(sum('dropped'))}
-        {sum('dropped') > 0 && (
-          <Button
-            look="quiet"
-            className="small"
-            aria-label="Show pairs left out"
-            onClick={() => showFinding('dropped', roleOf('dropped'))}
-          >
-            Show
-          </Button>
-        )}
-      </li>
+      {fate('fits', 'fit')}
+      {fate('cut', 'cut')}
+      {fate('dropped', 'left out')}
     </ul>
   );
 }

@@ -49,15 +49,18 @@ export function FileButton({
   onFile,
   onFiles,
   multiple = false,
+  folder = false,
   look = 'plain',
   icon,
   disabled,
 }: {
   label: string;
-  accept: string;
+  accept?: string;
   onFile?(file: File): void;
   onFiles?(files: File[]): void;
   multiple?: boolean;
+  /** Asks for a directory, and gives all files in it. */
+  folder?: boolean;
   look?: 'primary' | 'plain' | 'quiet';
   icon?: IconName;
   disabled?: boolean;
@@ -70,6 +73,9 @@ export function FileButton({
         type="file"
         accept={accept}
         multiple={multiple}
+        ref={(input) => {
+          if (input) input.webkitdirectory = folder;
+        }}
         disabled={disabled}
         onChange={(event) => {
           const files = [...(event.target.files ?? [])];
