@@ -107,7 +107,9 @@ export function matrixAttentionShape(
   { heads, kvHeads, headDim }: { heads: number; kvHeads: number; headDim: number },
 ): MatrixAttentionShape | null {
   const shapes = SHAPES[headDim];
-  if (profile.direct || profile.matrix?.spelling !== 'template' || !shapes) return null;
+  // A shape that is named is one of the f32 kernels.
+  if (profile.direct || profile.attention?.[kind]) return null;
+  if (profile.matrix?.spelling !== 'template' || !shapes) return null;
   const share = heads / kvHeads;
   const together = kind === 'BACKWARD_KV' ? [1] : [4, 3, 2, 1].filter((count) => share % count === 0);
   for (const shape of shapes[kind]) {
