@@ -22,6 +22,15 @@ const PER_ROW = RANGE / 4u;
 //#if TOPS
 //#include reduce
 //#else
+//#if TILES
+// Tiles of 128 rows and 32 columns, one after the other, as matmul_matrix.wgsl reads them.
+fn place(row: u32, column: u32) -> u32 {
+  return (row / 128u * (p.columns / 32u) + column / 8u) * 1024u + row % 128u * 8u + column % 8u;
+}
+//#else
+fn place(row: u32, column: u32) -> u32 { return row * (p.columns / 4u) + column; }
+//#endif
+
 // 2^n for n in [-126, 127].
 fn power_of_two(n: i32) -> f32 { return bitcast<f32>(u32(n + 127) << 23u); }
 //#endif
@@ -58,7 +67,7 @@ fn main(
   //#repeat i ITEMS
   if (inside$i) {
     let scaled$i = factor * value$i;
-    half[row$i * count + column$i] = vec2u(pack2x16float(scaled$i.xy), pack2x16float(scaled$i.zw));
+    half[place(row$i, column$i)] = vec2u(pack2x16float(scaled$i.xy), pack2x16float(scaled$i.zw));
   }
   //#end
   if (group.x == 0u && thread == 0u) { factors[group.y] = power_of_two(-shift); }

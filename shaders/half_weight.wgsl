@@ -1,6 +1,7 @@
-// Values of a frozen weight as f16, row-major, for products with f16 operands: eight neighbours at a time, ITEMS times a thread.
+// Values of a frozen weight as f16 for products with f16 operands: eight neighbours at a time, ITEMS times a thread. Row-major, or
+// with TILES as half_rows.wgsl does it.
 struct Params {
-  items: u32, w_offset: u32,
+  items: u32, w_offset: u32, columns: u32,
   nested_blocks: u32, nested_offset: f32, nested_first: u32,
 }
 
@@ -10,6 +11,16 @@ struct Params {
 //#include weight
 
 const THREADS = 128u;
+
+//#if TILES
+fn place(item: u32) -> u32 {
+  let row = item / (p.columns / 8u);
+  let column = item % (p.columns / 8u);
+  return (row / 128u * (p.columns / 32u) + column / 4u) * 512u + row % 128u * 4u + column % 4u;
+}
+//#else
+fn place(item: u32) -> u32 { return item; }
+//#endif
 
 //#if W_NF4
 // A value of the code for each thread that asks, in banks of its own.
@@ -43,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //#endif
   //#repeat s ITEMS
   if (first + $su * THREADS < p.items) {
-    half[first + $su * THREADS] =
+    half[place(first + $su * THREADS)] =
       vec4u(pack2x16float(a$s.xy), pack2x16float(a$s.zw), pack2x16float(b$s.xy), pack2x16float(b$s.zw));
   }
   //#end

@@ -4,7 +4,8 @@
 //   forward   X Wᵀ   A(m,k) = x[m,k]   B(k,n) = w[n,k]   (B_ROWS_N)
 //   backward  dY W   A(m,k) = x[m,k]   B(k,n) = w[k,n]
 //
-// x and w are f16 (half_rows.wgsl, half_weight.wgsl); row m of A comes with factors[m / 16]. The LoRA part is one more stretch of
+// x and w are f16 in tiles of 128 rows and 32 columns (half_rows.wgsl, half_weight.wgsl): what a workgroup needs next lies together, and
+// the place inside a tile needs no clamp. Row m of A comes with factors[m / 16]. The LoRA part is one more stretch of
 // the same loop, from f32: U is scaled like x, and 2^8 goes from U to V, whose values are small at first.
 //
 // A workgroup of WM x WN subgroups makes BM x BN results; a subgroup SM x SN_PAIRS * 2 blocks of 16 x 16. While a tile is multiplied, the
@@ -20,7 +21,7 @@ diagnostic(off, chromium.subgroup_matrix_uniformity);
 enable f16;
 enable chromium_experimental_subgroup_matrix;
 //#include product
-@group(0) @binding(2) var<storage, read> w: array<vec4u>;
+@group(0) @binding(2) var<storage, read> w: array<array<vec4u, 512>>;
 @group(0) @binding(9) var<storage, read> factors: array<f32>;
 
 alias Left = subgroup_matrix_left<f16, 16, 16>;
@@ -30,6 +31,9 @@ alias Result = subgroup_matrix_result<f32, 16, 16>;
 const THREADS = SUBGROUP * WM * WN;
 const BM = 16u * SM * WM;
 const BN = 32u * SN_PAIRS * WN;
+// Parts of a tile of 128 rows.
+const PARTS_M = 128u / BM;
+const PARTS_N = 128u / BN;
 // Eight more values a row, so that the rows of a block begin in different banks.
 const A_STRIDE = BK + 8u;
 //#if B_ROWS_N
@@ -137,19 +141,26 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   }
   //#endif
   //#endif
+  let tile_m = group.y / PARTS_M * all_tiles;
+  let part_m = group.y % PARTS_M * (BM * BK / 8u);
+  //#if B_ROWS_N
+  let tile_n = group.x / PARTS_N * all_tiles;
+  let part_n = group.x % PARTS_N * (BN * BK / 8u);
+  //#else
+  let tile_n = n0 / 32u;
+  let row_tiles = p.ldw / 32u;
+  //#endif
   //#repeat s A_LOADS
   let i_a$s = thread + $su * THREADS;
-  let from_a$s = min(m0 + i_a$s / (BK / 8u), p.M - 1u) * (p.ldx / 8u) + i_a$s % (BK / 8u);
-  var next_a$s = x[from_a$s + first * (BK / 8u)];
+  var next_a$s = x[tile_m + first][part_m + i_a$s];
   //#end
   //#repeat s B_LOADS
   let i_b$s = thread + $su * THREADS;
   //#if B_ROWS_N
-  let from_b$s = min(n0 + i_b$s / (BK / 8u), p.N - 1u) * (p.ldw / 8u) + i_b$s % (BK / 8u);
-  var next_b$s = w[from_b$s + first * (BK / 8u)];
+  var next_b$s = w[tile_n + first][part_n + i_b$s];
   //#else
-  let from_b$s = i_b$s / (BN / 8u) * (p.ldw / 8u) + n0 / 8u + i_b$s % (BN / 8u);
-  var next_b$s = w[from_b$s + first * BK * (p.ldw / 8u)];
+  // A quarter of a tile's rows from each of BN / 32 tiles.
+  var next_b$s = w[first / 4u * row_tiles + tile_n + i_b$s / 128u][first % 4u * 128u + i_b$s % 128u];
   //#endif
   //#end
   //#if LORA
@@ -174,7 +185,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     //#if B_ROWS_N
     let to_b$s = i_b$s / (BK / 8u) * (B_STRIDE / UNIT) + i_b$s % (BK / 8u) * (8u / UNIT);
     //#else
-    let to_b$s = i_b$s / (BN / 8u) * (B_STRIDE / UNIT) + i_b$s % (BN / 8u) * (8u / UNIT);
+    let to_b$s = i_b$s % 128u / 4u * (B_STRIDE / UNIT) + (i_b$s / 128u * 4u + i_b$s % 4u) * (8u / UNIT);
     //#endif
     //#if VECTORS
     b_tile[to_b$s] = next_b$s;
@@ -196,20 +207,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       //#if B_ROWS_N
       next_b$s = load_v(n0 + i_b$s / (BK / 8u), (t + 1u - main_tiles) * BK + i_b$s % (BK / 8u) * 8u);
       //#else
-      next_b$s = load_v(n0 + i_b$s % (BN / 8u) * 8u, (t + 1u - main_tiles) * BK + i_b$s / (BN / 8u));
+      next_b$s = load_v(n0 + (i_b$s / 128u * 4u + i_b$s % 4u) * 8u, (t + 1u - main_tiles) * BK + i_b$s % 128u / 4u);
       //#endif
       //#end
     } else {
     //#endif
       let next = min(t + 1u, all_tiles - 1u);
       //#repeat s A_LOADS
-      next_a$s = x[from_a$s + next * (BK / 8u)];
+      next_a$s = x[tile_m + next][part_m + i_a$s];
       //#end
       //#repeat s B_LOADS
       //#if B_ROWS_N
-      next_b$s = w[from_b$s + next * (BK / 8u)];
+      next_b$s = w[tile_n + next][part_n + i_b$s];
       //#else
-      next_b$s = w[from_b$s + next * BK * (p.ldw / 8u)];
+      next_b$s = w[next / 4u * row_tiles + tile_n + i_b$s / 128u][next % 4u * 128u + i_b$s % 128u];
       //#endif
       //#end
     //#if LORA

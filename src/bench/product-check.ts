@@ -3,7 +3,7 @@ import type { View } from '../gpu/commands';
 import { Listing } from '../gpu/listing';
 import type { Memory } from '../gpu/memory';
 import type { KernelProfile } from '../gpu/profile';
-import { factorValues, HalfOperands } from '../ops/half';
+import { factorValues, HalfOperands, halfValues } from '../ops/half';
 import { MatmulOps, type ProductOptions } from '../ops/matmul';
 import { PARTIAL_VALUES } from '../ops/tile-choice';
 import { Bench, worstDifference } from './harness';
@@ -58,9 +58,9 @@ async function record(bench: Bench, c: CheckCase, profiles: readonly KernelProfi
   const values = (tokens + 1) * outputs;
   const to = profiles.map((profile) => {
     const half = new HalfOperands(bench.cmd, profile, {
-      x: bench.buffer(2 * tokens * inputs),
+      x: bench.buffer(2 * halfValues(profile, tokens, inputs)),
       factors: bench.buffer(4 * factorValues(profile, tokens, inputs)),
-      w: bench.buffer(2 * rows * columns),
+      w: bench.buffer(2 * halfValues(profile, rows, columns)),
     });
     const ops = new MatmulOps(bench.cmd, profile, partials, undefined, half);
     // What lies there already is added to, and a row more shows whether anything is written beyond the last.

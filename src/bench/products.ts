@@ -1,6 +1,6 @@
 /** Matrix products: the square one that everybody quotes, the shapes of a model, and the narrow ones of LoRA. */
 import { type KernelProfile, type MatmulTile, usesHalf } from '../gpu/profile';
-import { factorValues, HalfOperands } from '../ops/half';
+import { factorValues, HalfOperands, halfValues } from '../ops/half';
 import { MatmulOps } from '../ops/matmul';
 import type { Weight, WeightFormat } from '../ops/weight';
 import { type Bench, type Measurement, measure, measureOnGpu, type Work, worstDifference } from './harness';
@@ -60,9 +60,9 @@ type Buffer = ReturnType<Bench['floats']>;
 function operands(bench: Bench, profile: KernelProfile, c: ProductCase): HalfOperands | undefined {
   if (!usesHalf(profile)) return undefined;
   return new HalfOperands(bench.cmd, profile, {
-    x: bench.buffer(2 * c.tokens * Math.max(c.rows, c.columns)),
+    x: bench.buffer(2 * halfValues(profile, c.tokens, Math.max(c.rows, c.columns))),
     factors: bench.buffer(4 * factorValues(profile, c.tokens, Math.max(c.rows, c.columns))),
-    w: bench.buffer(2 * c.rows * c.columns),
+    w: bench.buffer(2 * halfValues(profile, c.rows, c.columns)),
   });
 }
 

@@ -1,7 +1,7 @@
 /** GPU memory for operands of products as f16, in the tiers that have such. Beside plan.ts's table of a run. */
 import { type BufferSpec, bufferSpec } from '../gpu/memory';
 import { type KernelProfile, usesHalf } from '../gpu/profile';
-import { factorValues } from '../ops/half';
+import { factorValues, halfValues } from '../ops/half';
 import { type LlamaConfig, projectionShapes } from './config';
 import { mlpStretch } from './layer-values';
 import { bindingLimit, type DeviceLimits, headTile, type PackCapacity } from './plan';
@@ -23,10 +23,10 @@ export function halfSpecs(
     [tile.rows, c.hiddenSize],
     [tile.rows, tile.columns],
   ];
-  const x = Math.max(...shapes.map(([m, k]) => m * k));
+  const x = Math.max(...shapes.map(([m, k]) => halfValues(profile, m, k)));
   const factors = Math.max(...shapes.map(([m, k]) => factorValues(profile, m, k)));
-  const weights = Object.values(projectionShapes(c)).map(([outputs, inputs]) => outputs * inputs);
-  const w = Math.max(...weights, tile.columns * c.hiddenSize);
+  const weights = [...Object.values(projectionShapes(c)), [tile.columns, c.hiddenSize]];
+  const w = Math.max(...weights.map(([rows, columns]) => halfValues(profile, rows, columns)));
   // What a binding cannot hold stays with the f32 kernels.
   const most = bindingLimit(limits);
   return [

@@ -35,6 +35,11 @@ export function factorValues(profile: Pick<KernelProfile, 'rowThreads'>, m: numb
   return blocks * (1 + Math.ceil(k / rangeOf(profile).range));
 }
 
+/** Values that a matrix [rows, columns] takes as f16: whole tiles of 128 rows on matrix units. */
+export function halfValues({ matrix }: Pick<KernelProfile, 'matrix'>, rows: number, columns: number): number {
+  return (matrix ? Math.ceil(rows / 128) * 128 : rows) * columns;
+}
+
 /** Rows in scratch: x[m, k] times factors[m / 16] is what they were made from, rounded to 11 bits. */
 export interface HalfRows {
   x: View;
@@ -73,13 +78,22 @@ export class HalfOperands {
     this.#weight = null;
   }
 
-  /** Whether rows and weight of a product of these sizes (values) have room. */
-  fits(m: number, k: number, weightValues: number): boolean {
+  /** Whether x [m, k] and `rows` rows of a weight have room. */
+  fits(m: number, k: number, rows = 0, columns = 0): boolean {
     const { x, factors, w } = this.#scratch;
-    return m * k * 2 <= x.size && 4 * factorValues(this.#profile, m, k) <= factors.size && weightValues * 2 <= w.size;
+    return (
+      2 * halfValues(this.#profile, m, k) <= x.size &&
+      4 * factorValues(this.#profile, m, k) <= factors.size &&
+      2 * halfValues(this.#profile, rows, columns) <= w.size
+    );
   }
 
-  /** x [m, k] into scratch. `k`, `x.ld` and `x.offset` are multiples of 4. */
+  /** How matrices lie in scratch. */
+  get #layout(): string[] {
+    return this.#profile.matrix ? ['TILES'] : [];
+  }
+
+  /** x [m, k] into scratch. `k`, `x.ld` and `x.offset` are multiples of 4, on matrix units `k` of 32. */
   rows(m: number, k: number, x: Rows): HalfRows {
     const view = { buffer: this.#scratch.x };
     const factors = { buffer: this.#scratch.factors };
@@ -87,7 +101,7 @@ export class HalfOperands {
     const constants = { ROW_THREADS: threads, RANGE: range, ITEMS: ROW_ITEMS };
     const blocks = Math.ceil(m / 16);
     const params = { rows: m, columns: k, ld: x.ld, offset: x.offset ?? 0, tops_at: blocks };
-    for (const flags of [['TOPS'], []]) {
+    for (const flags of [['TOPS'], this.#layout]) {
       this.#cmd.dispatch(
         { name: `half rows ${flags}`, source: rowsSource, flags, constants },
         { x: x.view, half: view, factors },
@@ -100,7 +114,7 @@ export class HalfOperands {
     return this.#last;
   }
 
-  /** `values` neighbouring values of a part from `at` on, a multiple of 8, into scratch. */
+  /** Whole rows of a part from value `at` on into scratch, `values` in all, a multiple of 8. */
   weight(weight: Weight, part: WeightPart, at: number, values: number): View {
     const { buffer } = part.data;
     const view = { buffer: this.#scratch.w };
@@ -111,11 +125,11 @@ export class HalfOperands {
       {
         name: `half weight ${weight.format}`,
         source: weightSource,
-        flags: [weightFlag(weight)],
+        flags: [weightFlag(weight), ...this.#layout],
         constants: { ITEMS: WEIGHT_ITEMS },
       },
       { ...weightBindings(weight, part), half: view },
-      { items: values / 8, w_offset: at, ...nestedParams(weight, part) },
+      { items: values / 8, w_offset: at, columns: weight.columns, ...nestedParams(weight, part) },
       rowGroups(Math.ceil(values / 8 / (WEIGHT_THREADS * WEIGHT_ITEMS))),
       2 * values,
     );

@@ -144,7 +144,7 @@ interface Recorder {
 function kernelFor(cmd: Commands, { profile, half }: Means, product: Product, maySplit: boolean): Recorder {
   const { m, n, k } = product;
   const units = profile.matrix;
-  const takesHalf = usesHalf(profile) && half && suitsMatrix(product);
+  const takesHalf = usesHalf(profile) && half && suitsMatrix(product, profile);
   const operands = takesHalf ? matrixOperands(half, product, product.half) : null;
   if (profile.half && operands) {
     const tile = pickHalfTile(profile.half, m, n);
@@ -163,7 +163,7 @@ function kernelFor(cmd: Commands, { profile, half }: Means, product: Product, ma
     };
   }
   const { floatMatrix } = profile;
-  if (floatMatrix && suitsMatrix(product)) {
+  if (floatMatrix && suitsMatrix(product, profile)) {
     const tile = pickFloatMatrixTile();
     return {
       bk: tile.bk,
@@ -289,7 +289,7 @@ export class MatmulOps {
 
   /** x [m, k] as f16 for the `half` of several products; undefined where they would not use it. Good until the next product. */
   half(m: number, k: number, x: Rows): HalfRows | undefined {
-    if (!usesHalf(this.profile) || m < FEWEST_ROWS || k % 32 !== 0 || !this.#half?.fits(m, k, 0)) return undefined;
+    if (!usesHalf(this.profile) || m < FEWEST_ROWS || k % 32 !== 0 || !this.#half?.fits(m, k)) return undefined;
     return this.#half.rows(m, k, x);
   }
 

@@ -2,6 +2,7 @@
 import source from '../../shaders/matmul_matrix.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
 import { spelled } from '../gpu/matrix-spelling';
+import type { KernelProfile } from '../gpu/profile';
 import type { MatrixUnits } from '../gpu/tiers';
 import type { HalfOperands, HalfRows } from './half';
 import { type Product, productBindings, productParams } from './matmul';
@@ -29,12 +30,17 @@ const ENOUGH = 128;
 export const FEWEST_ROWS = 32;
 const FEWEST_COLUMNS = 64;
 
-/** Whether a product with a frozen weight is one for matrix units. */
-export function suitsMatrix(product: Product): boolean {
+/** Whether a product with a frozen weight is one for f16 operands, on matrix units or without. */
+export function suitsMatrix(product: Product, { matrix }: Pick<KernelProfile, 'matrix'>): boolean {
   const { m, n, k, weight, lora, alpha = 1 } = product;
   const enough = m >= FEWEST_ROWS && n >= FEWEST_COLUMNS;
   return (
-    !weight.trainable && enough && k % 32 === 0 && n % 8 === 0 && weight.columns % 8 === 0 && !(lora && alpha !== 1)
+    !weight.trainable &&
+    enough &&
+    k % 32 === 0 &&
+    n % 8 === 0 &&
+    weight.columns % (matrix ? 32 : 8) === 0 &&
+    !(lora && alpha !== 1)
   );
 }
 
@@ -109,7 +115,7 @@ export function matrixProduct(
 /** The f16 operands of a product; null when there is no room for them. `x`: rows that are in scratch already. */
 export function matrixOperands(half: HalfOperands, product: Product, x?: HalfRows): Operands | null {
   const { m, n, k, weight, part, wOffset } = product;
-  if (!half.fits(m, k, n * k)) return null;
+  if (!half.fits(m, k, (n * k) / weight.columns, weight.columns)) return null;
   return {
     x: x && x.m === m && x.k === k ? x : half.rows(m, k, product.x),
     w: half.weight(weight, part, wOffset, n * k),

@@ -40,11 +40,14 @@ async function product(c: Case, rng: Rng, spelling: MatrixUnits['spelling']) {
 const CASES: [MatrixUnits['spelling'], Case][] = [
   // A whole tile and some on edges.
   ['template', { direction: 'forward', tokens: 70, rows: 72, columns: 64, format: 'NF4', rank: 16, residual: true }],
-  ['template', { direction: 'backward', tokens: 37, rows: 64, columns: 72, format: 'F32', rank: 4, accumulate: true }],
+  ['template', { direction: 'backward', tokens: 37, rows: 64, columns: 96, format: 'F32', rank: 4, accumulate: true }],
   [
     'template',
     { direction: 'forward', tokens: 40, rows: 64, columns: 64, format: 'BF16', columnScale: true, spread: 12 },
   ],
+  // Rows of X and of the weight beyond their first 128.
+  ['template', { direction: 'forward', tokens: 150, rows: 136, columns: 96, format: 'NF4', residual: true }],
+  ['template', { direction: 'backward', tokens: 140, rows: 160, columns: 224, format: 'BF16' }],
   ['argument', { direction: 'forward', tokens: 37, rows: 72, columns: 64, format: 'F32', rank: 4, residual: true }],
   ['argument', { direction: 'backward', tokens: 70, rows: 256, columns: 64, format: 'F32', alpha: 0.25, split: true }],
 ];
