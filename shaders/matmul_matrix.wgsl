@@ -10,8 +10,9 @@
 //
 // A workgroup of WM x WN subgroups makes BM x BN results; a subgroup SM x SN_PAIRS * 2 blocks of 16 x 16. While a tile is multiplied, the
 // next one is on its way from memory into registers. With several workgroups along z each takes `split_tiles` tiles of K.
-// Results of a whole tile go from the units to memory; Y (ACCUMULATE) or the residual is where their sums begin. Those of a tile on
-// an edge, or of all (STAGED: a factor for each column, or both additions), pass through workgroup memory, at half the speed.
+// A block's results go from the units to memory; Y (ACCUMULATE) or the residual is where their sums begin. Those of a block on an edge,
+// or of all (STAGED: a factor for each column, or both additions), pass through workgroup memory, at half the speed. Tiles of the last
+// rows come first, so that others hide what takes them longer.
 //
 // Every index into workgroup memory is written out here, from local_invocation_index and constants: only then does the
 // WGSL compiler see that it is in range, and leaves its clamp out (138 and 208 TFLOP/s on an H100).
@@ -92,9 +93,12 @@ fn load_v(n: u32, k: u32) -> vec4u {
 //#endif
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+fn main(
+  @builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32,
+) {
   let n0 = group.x * BN;
-  let m0 = group.y * BM;
+  let row_tile = groups.y - 1u - group.y;
+  let m0 = row_tile * BM;
   let warp = thread / SUBGROUP;
   let warp_m = warp / WN * (16u * SM);
   let warp_n = warp % WN * (32u * SN_PAIRS);
@@ -115,34 +119,41 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //#else
   let whole = m0 + BM <= p.M && n0 + BN <= p.N;
   let at_y = p.y_offset + group.z * p.y_split + (m0 + warp_m) * p.ldy + n0 + warp_n;
+  //#repeat i SM
+  //#repeat j SN_PAIRS
+  //#repeat h 2
+  let inside$i_$j$h = m0 + warp_m + 16u * $iu + 16u <= p.M && n0 + warp_n + 32u * $ju + 16u * $hu + 16u <= p.N;
+  //#end
+  //#end
+  //#end
   //#if RESIDUAL
-  if (whole) {
-    let at_r = p.r_offset + (m0 + warp_m) * p.ldr + n0 + warp_n;
-    //#repeat i SM
-    //#repeat j SN_PAIRS
-    //#repeat h 2
+  let at_r = p.r_offset + (m0 + warp_m) * p.ldr + n0 + warp_n;
+  //#repeat i SM
+  //#repeat j SN_PAIRS
+  //#repeat h 2
+  if (inside$i_$j$h) {
     let r$i_$j$h = subgroupMatrixLoad<Result, row_major>(&residual, at_r + 16u * $iu * p.ldr + 32u * $ju + 16u * $hu, p.ldr);
     c$i_$j$h = subgroupMatrixScalarMultiply(r$i_$j$h, 1.0 / factor$i);
-    //#end
-    //#end
-    //#end
   }
+  //#end
+  //#end
+  //#end
   //#endif
   //#if ACCUMULATE
-  if (whole) {
-    //#repeat i SM
-    //#repeat j SN_PAIRS
-    //#repeat h 2
+  //#repeat i SM
+  //#repeat j SN_PAIRS
+  //#repeat h 2
+  if (inside$i_$j$h) {
     let y$i_$j$h = subgroupMatrixLoad<Result, row_major>(&y, at_y + 16u * $iu * p.ldy + 32u * $ju + 16u * $hu, p.ldy);
     c$i_$j$h = subgroupMatrixScalarMultiply(y$i_$j$h, 1.0 / factor$i);
-    //#end
-    //#end
-    //#end
   }
+  //#end
+  //#end
+  //#end
   //#endif
   //#endif
-  let tile_m = group.y / PARTS_M * all_tiles;
-  let part_m = group.y % PARTS_M * (BM * BK / 8u);
+  let tile_m = row_tile / PARTS_M * all_tiles;
+  let part_m = row_tile % PARTS_M * (BM * BK / 8u);
   //#if B_ROWS_N
   let tile_n = group.x / PARTS_N * all_tiles;
   let part_n = group.x % PARTS_N * (BN * BK / 8u);
@@ -267,13 +278,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //#repeat i SM
   //#repeat j SN_PAIRS
   //#repeat h 2
-  //#if VECTORS
-  subgroupMatrixStore<row_major>(&a_tile, warp * (OUT_SIZE / 4u), c$i_$j$h, OUT_STRIDE / 4u);
+  //#if STAGED
+  let scatter$i_$j$h = true;
   //#else
-  subgroupMatrixStore<row_major>(&out_tile, warp * OUT_SIZE, c$i_$j$h, OUT_STRIDE);
+  let scatter$i_$j$h = !inside$i_$j$h;
+  if (inside$i_$j$h) {
+    c$i_$j$h = subgroupMatrixScalarMultiply(c$i_$j$h, factor$i);
+    subgroupMatrixStore<row_major>(&y, at_y + 16u * $iu * p.ldy + 32u * $ju + 16u * $hu, c$i_$j$h, p.ldy);
+  }
   //#endif
+  if (scatter$i_$j$h) {
+    //#if VECTORS
+    subgroupMatrixStore<row_major>(&a_tile, warp * (OUT_SIZE / 4u), c$i_$j$h, OUT_STRIDE / 4u);
+    //#else
+    subgroupMatrixStore<row_major>(&out_tile, warp * OUT_SIZE, c$i_$j$h, OUT_STRIDE);
+    //#endif
+  }
   workgroupBarrier();
-  for (var i = lane; i < 256u; i += SUBGROUP) {
+  for (var i = select(256u, lane, scatter$i_$j$h); i < 256u; i += SUBGROUP) {
     let m = m0 + warp_m + 16u * $iu + i / 16u;
     let n = n0 + warp_n + 32u * $ju + 16u * $hu + i % 16u;
     //#if VECTORS
