@@ -118,7 +118,7 @@ export class Projections {
       this.#gradientOfB(lora, u, dY[lora.module]!, dU, span, to.accumulate);
     }
     if (group) this.#gradientOfA(group, x, dU, span, to.accumulate);
-    if (!to.dX) return;
+    if (!to.dX || this.#backwardStacked(layer, name, dY, dU, span, to.dX)) return;
     for (const [i, module] of LORA_GROUPS[name].entries()) {
       const lora = group?.modules.find((m) => m.module === module);
       const options: ProductOptions = { accumulate: i > 0 };
@@ -132,6 +132,28 @@ export class Projections {
   }
 
   // ------------------------------------------------------------------------------------------------ pieces
+
+  /** dX of a whole group in one product, where its dY lie side by side and the tier can. */
+  #backwardStacked(layer: number, name: LoraGroupName, dY: GroupRows, dU: Rows, span: Span, dX: Rows): boolean {
+    const modules = LORA_GROUPS[name];
+    if (modules.length === 1 || this.dropout) return false;
+    const weights = modules.map((module) => this.#weight(layer, module));
+    const first = dY[modules[0]]!;
+    let column = first.offset ?? 0;
+    for (const [i, module] of modules.entries()) {
+      const { view, ld, offset = 0 } = dY[module]!;
+      const beside = view.buffer === first.view.buffer && view.offset === first.view.offset && ld === first.ld;
+      if (!beside || offset !== column) return false;
+      column += weights[i].rows;
+    }
+    const group = this.#group(layer, name);
+    const lora = group && {
+      u: dU,
+      v: { view: this.#slab('param', group.slab), ld: group.inputs, offset: group.a },
+      rank: group.width,
+    };
+    return this.#matmul.backwardStacked(weights, span.tokens, first, dX, { lora });
+  }
 
   #project(
     layer: number,

@@ -29,6 +29,9 @@ const ROW_ITEMS = 8;
 const WEIGHT_THREADS = 128;
 const WEIGHT_ITEMS = 4;
 
+/** The coarsest that WebGPU lets a device ask of a binding's offset. */
+const BINDING_ALIGNMENT = 256;
+
 /** Values of `HalfScratch.factors` for m rows of k values: a factor for every 16, and before that what they are found from. */
 export function factorValues(profile: Pick<KernelProfile, 'rowThreads'>, m: number, k: number): number {
   const blocks = Math.ceil(m / 16);
@@ -117,10 +120,41 @@ export class HalfOperands {
   /** Whole rows of a part from value `at` on into scratch, `values` in all, a multiple of 8. */
   weight(weight: Weight, part: WeightPart, at: number, values: number): View {
     const { buffer } = part.data;
-    const view = { buffer: this.#scratch.w };
     const held = this.#weight;
-    if (held && held.data === buffer && held.at === at && held.values === values) return view;
-    this.#weight = { data: buffer, at, values };
+    if (!(held && held.data === buffer && held.at === at && held.values === values)) {
+      this.#weight = { data: buffer, at, values };
+      this.#convert(weight, part, at, values, 0);
+    }
+    return { buffer: this.#scratch.w };
+  }
+
+  /** Whether whole weights can lie in scratch one below the other, each from a whole tile on. */
+  stacks(weights: readonly Weight[]): boolean {
+    const [{ columns }] = weights;
+    let above = 0;
+    return weights.every(({ parts, rows, columns: own, trainable }) => {
+      const begins = !this.#profile.matrix || above % 128 === 0;
+      const aligned = (2 * above * columns) % BINDING_ALIGNMENT === 0;
+      above += rows;
+      return begins && aligned && parts.length === 1 && own === columns && !trainable;
+    });
+  }
+
+  /** Such weights into scratch. */
+  stacked(weights: readonly Weight[]): View {
+    this.#weight = null;
+    let above = 0;
+    for (const weight of weights) {
+      const { rows, columns, parts } = weight;
+      this.#convert(weight, parts[0], parts[0].offset, rows * columns, above);
+      above += rows;
+    }
+    return { buffer: this.#scratch.w };
+  }
+
+  /** @param above rows that scratch holds before these */
+  #convert(weight: Weight, part: WeightPart, at: number, values: number, above: number): void {
+    const view = { buffer: this.#scratch.w, offset: 2 * above * weight.columns };
     this.#cmd.dispatch(
       {
         name: `half weight ${weight.format}`,
@@ -133,6 +167,5 @@ export class HalfOperands {
       rowGroups(Math.ceil(values / 8 / (WEIGHT_THREADS * WEIGHT_ITEMS))),
       2 * values,
     );
-    return view;
   }
 }

@@ -59,6 +59,8 @@ export interface Product extends ProductOptions {
   /** Values before the first one used in the part. */
   wOffset: number;
   flags: string[];
+  /** Both operands as f16, where they were made before. */
+  operands?: { x: HalfRows; w: View };
 }
 
 /** The constants of lib/product_tile.wgsl and lib/product_stage.wgsl for a tile. */
@@ -145,7 +147,7 @@ function kernelFor(cmd: Commands, { profile, half }: Means, product: Product, ma
   const { m, n, k } = product;
   const units = profile.matrix;
   const takesHalf = usesHalf(profile) && half && suitsMatrix(product, profile);
-  const operands = takesHalf ? matrixOperands(half, product, product.half) : null;
+  const operands = product.operands ?? (takesHalf ? matrixOperands(half, product, product.half) : null);
   if (profile.half && operands) {
     const tile = pickHalfTile(profile.half, m, n);
     return {
@@ -371,6 +373,23 @@ export class MatmulOps {
       lora = undefined;
       residual = undefined;
     }
+  }
+
+  /**
+   * dX [m, columns] = Σ dY_i W_i (+ dU A) (+ residual) (+ dX) of weights whose dY lie side by side in `dy`, as one product of f16
+   * operands. Answers false, having done nothing, where that cannot be.
+   */
+  backwardStacked(weights: readonly Weight[], m: number, dy: Rows, dx: Rows, options: ProductOptions = {}): boolean {
+    const half = this.#half;
+    const [weight] = weights;
+    const k = weights.reduce((sum, { rows }) => sum + rows, 0);
+    const product = { ...options, m, n: weight.columns, k, x: dy, y: dx, weight, part: weight.parts[0], wOffset: 0 };
+    const plain: Product = { ...product, flags: [] };
+    if (!usesHalf(this.profile) || !half || m === 0 || !suitsMatrix(plain, this.profile)) return false;
+    if (!half.stacks(weights) || !half.fits(m, k, k, weight.columns)) return false;
+    const operands = { x: half.rows(m, k, dy), w: half.stacked(weights) };
+    dispatch(this.cmd, this.#means, { ...plain, operands });
+    return true;
   }
 
   /** G [rows, columns] = alpha Σ_t P[t, row] Q[t, column] (+ G): a weight's gradient, summed over tokens. */

@@ -6,7 +6,7 @@ import { MatmulOps } from '../../src/ops/matmul';
 import { PARTIAL_VALUES, splitCount } from '../../src/ops/tile-choice';
 import { createRng, type Rng } from '../reference/rng';
 import { type Case, makeProduct, runProduct, titled } from './products';
-import { cmd, device, expectWithin, gpuProfiles, output } from './support';
+import { cmd, device, expectWithin, gpuProfiles, input, output, randomWeight, read, run } from './support';
 
 const tile = { bm: 32, bn: 64, bk: 32, tm: 4, tn: 8, unroll: 8 };
 const profile: KernelProfile = { ...gpuProfiles['GPU, small tile'], tier: 'f16', half: { large: tile, small: tile } };
@@ -77,4 +77,36 @@ describe.skipIf(why)(`products of f16 operands${why}`, () => {
       expect(() => expectWithin(r.actual, r.withWeight(wrong), r.bound)).toThrow(/times the bound/);
     },
   );
+});
+
+describe.skipIf(why)(`gradients of several weights in one product${why}`, () => {
+  test('are what their products add up to; weights that cannot lie together are left alone', async () => {
+    const rng = createRng(9);
+    const [m, columns] = [70, 96];
+    const weights = [64, 32].map((rows) => randomWeight(rng, rows, columns, { format: 'BF16' }).weight);
+    const dy = { view: input(rng.normals(m * 96)), ld: 96 };
+    const u = { view: input(rng.normals(m * 8)), ld: 8 };
+    const lora = { u, v: { view: input(rng.normals(8 * columns, 0.5)), ld: columns }, rank: 8 };
+    const [together, apart] = [output(m * columns), output(m * columns)];
+    const ops = new MatmulOps(cmd, profile, undefined, undefined, new HalfOperands(cmd, profile, scratch()));
+    const plain = new MatmulOps(cmd, { ...profile, tier: 'f32', half: undefined });
+    await run(() => {
+      expect(ops.backwardStacked(weights, m, dy, { view: together, ld: columns }, { lora })).toBe(true);
+      plain.backward(weights[0], m, dy, { view: apart, ld: columns }, { lora });
+      plain.backward(weights[1], m, { ...dy, offset: 64 }, { view: apart, ld: columns }, { accumulate: true });
+    });
+    const expected = await read(apart);
+    const largest = Math.max(...expected.map(Math.abs));
+    expectWithin(
+      await read(together),
+      expected,
+      expected.map(() => 2e-3 * largest),
+    );
+
+    const before = cmd.dispatches;
+    const odd = randomWeight(rng, 32, 64, { format: 'BF16' }).weight;
+    expect(ops.backwardStacked([weights[0], odd], m, dy, { view: together, ld: columns })).toBe(false);
+    expect(plain.backwardStacked(weights, m, dy, { view: together, ld: columns })).toBe(false);
+    expect(cmd.dispatches).toBe(before);
+  });
 });
