@@ -16,8 +16,8 @@ export const REJECTED = 4;
 const IN_CHOSEN = 1;
 const IN_REJECTED = 2;
 
-const TILE_WORDS = 8;
-const ENTRY_WORDS = 4;
+export const TILE_WORDS = 8;
+export const ENTRY_WORDS = 4;
 export const PAIR_WORDS = 8;
 
 /** What a pair needs in a pack. */
@@ -154,28 +154,36 @@ export function pairShape(pair: TokenizedPair, nllOnPrompt: boolean, tile: numbe
   return shape;
 }
 
+type Counted = 'tokens' | 'rows' | 'entries' | 'tiles';
+
+/** Tables as long as these parts need together, to be filled. */
+export function emptyTables(parts: readonly Record<Counted, number>[]) {
+  const total = (key: Counted) => parts.reduce((sum, part) => sum + part[key], 0);
+  const [tokens, rows, entries, tiles] = (['tokens', 'rows', 'entries', 'tiles'] as const).map(total);
+  return {
+    ...{ tokens, rows, entries, tiles },
+    ids: new Uint32Array(tokens),
+    positions: new Uint32Array(tokens),
+    tileTable: new Uint32Array(tiles * TILE_WORDS),
+    rowTokens: new Uint32Array(rows),
+    entryTable: new Uint32Array(entries * ENTRY_WORDS),
+    span: 0,
+  };
+}
+
 /** Tokens of each run and of the whole pack that fit the given pairs. */
 export function packPairs(
   pairs: readonly { pair: TokenizedPair; shape: PairShape; scales: PairScales }[],
   nllOnPrompt: boolean,
   tile: number,
 ): Pack {
-  const total = (key: 'tokens' | 'rows' | 'entries' | 'tiles') => pairs.reduce((sum, p) => sum + p.shape[key], 0);
+  const tables = emptyTables(pairs.map(({ shape }) => shape));
   const pack: Pack = {
+    ...tables,
     pairs: pairs.length,
-    tokens: total('tokens'),
-    rows: total('rows'),
-    entries: total('entries'),
-    tiles: total('tiles'),
-    ids: new Uint32Array(total('tokens')),
-    positions: new Uint32Array(total('tokens')),
-    tileTable: new Uint32Array(total('tiles') * TILE_WORDS),
-    rowTokens: new Uint32Array(total('rows')),
-    rowSides: new Uint32Array(total('rows')),
-    rowEntries: new Uint32Array(total('rows') + 1),
-    entryTable: new Uint32Array(total('entries') * ENTRY_WORDS),
+    rowSides: new Uint32Array(tables.rows),
+    rowEntries: new Uint32Array(tables.rows + 1),
     pairTable: new Uint32Array(pairs.length * PAIR_WORDS),
-    span: 0,
   };
   const pairFloats = new Float32Array(pack.pairTable.buffer);
   let token = 0;

@@ -4,7 +4,7 @@
  * number of branches in place of two. Only rows that predict a scored token reach the head; where sequences part, one
  * row has several targets.
  */
-import { commonPrefix, type Pack } from '../data/packing';
+import { commonPrefix, ENTRY_WORDS, emptyTables, type Pack, TILE_WORDS } from '../data/packing';
 
 /** A token sequence of which the tokens from `scoredFrom` (at least 1) on are scored. */
 export interface ScoredSequence {
@@ -33,9 +33,6 @@ export interface BranchPack
   /** Per entry: row, target, 0, 0. Sequence by sequence in the order given, so that its scores lie together. */
   entryTable: Uint32Array<ArrayBuffer>;
 }
-
-const TILE_WORDS = 8;
-const ENTRY_WORDS = 4;
 
 /** Tokens that are read: all but a last one that is only predicted. */
 const inputsOf = ({ ids, scoredFrom }: ScoredSequence): number => ids.length - (scoredFrom < ids.length ? 1 : 0);
@@ -70,19 +67,7 @@ export function branchGroup(sequences: readonly ScoredSequence[], tile: number, 
 }
 
 export function packBranches(groups: readonly BranchGroup[], tile: number): BranchPack {
-  const total = (key: 'tokens' | 'rows' | 'entries' | 'tiles') => groups.reduce((sum, g) => sum + g[key], 0);
-  const pack: BranchPack = {
-    tokens: total('tokens'),
-    rows: total('rows'),
-    entries: total('entries'),
-    tiles: total('tiles'),
-    ids: new Uint32Array(total('tokens')),
-    positions: new Uint32Array(total('tokens')),
-    tileTable: new Uint32Array(total('tiles') * TILE_WORDS),
-    rowTokens: new Uint32Array(total('rows')),
-    entryTable: new Uint32Array(total('entries') * ENTRY_WORDS),
-    span: 0,
-  };
+  const pack: BranchPack = emptyTables(groups);
   let token = 0;
   let row = 0;
   let entry = 0;

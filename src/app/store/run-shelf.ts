@@ -1,6 +1,6 @@
 /** What the Runs view does with kept runs: which are drawn, changing them, and their files. */
 import { create } from 'zustand';
-import type { RunChange, RunCurves, RunForm, RunSummary } from '../../worker/protocol';
+import type { ExportResult, RunChange, RunCurves, RunForm, RunSummary } from '../../worker/protocol';
 import { saveStream } from '../lib/save';
 import { announce, notice, reportError } from './alerts';
 import { engine } from './client';
@@ -69,11 +69,11 @@ export async function deleteRun({ record: { id, name } }: RunSummary): Promise<v
   });
 }
 
-/** Downloads a run in one of its forms. */
-export async function saveRun(id: string, form: RunForm): Promise<void> {
+/** Has a file of a run made, and downloads it. */
+async function saveFile(id: string, make: () => Promise<ExportResult>): Promise<void> {
   useShelf.setState({ working: id });
   try {
-    const { download } = await engine.request('exportKept', { id, form });
+    const { download } = await make();
     await saveStream(download!);
     announce(`${download!.name} is in your downloads.`);
   } catch (cause) {
@@ -83,19 +83,15 @@ export async function saveRun(id: string, form: RunForm): Promise<void> {
   }
 }
 
+/** Downloads a run in one of its forms. */
+export const saveRun = (id: string, form: RunForm): Promise<void> =>
+  saveFile(id, () => engine.request('exportKept', { id, form }));
+
 /** Downloads the job for other trainers on a bigger machine. */
 export async function handOver(run: RunSummary): Promise<void> {
   if (isBusy() || !(await hasModel(run))) return;
-  useShelf.setState({ working: run.record.id });
-  try {
-    const { download } = await engine.request('handOver', { id: run.record.id });
-    await saveStream(download!);
-    announce(`${download!.name} is in your downloads.`);
-  } catch (cause) {
-    reportError(cause);
-  } finally {
-    useShelf.setState({ working: null });
-  }
+  const { id } = run.record;
+  await saveFile(id, () => engine.request('handOver', { id }));
 }
 
 /** Puts a kept run on the page, with its adapter ready for export. */
