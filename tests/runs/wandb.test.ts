@@ -7,7 +7,7 @@ import type { EvalRecord, StepRecord } from '../../src/train/records';
 import { repositoryPath } from '../support/files';
 import { serveWandb, type WandbServer } from '../support/wandb-server';
 
-const FAST: WandbPace = { batchMs: 10, heartbeatMs: 10_000, firstRetryMs: 5, lastRetryMs: 20, endMs: 400 };
+const FAST: WandbPace = { batchMs: 10, heartbeatMs: 10_000, firstRetryMs: 5, lastRetryMs: 20, endMs: 60_000 };
 const RUN = 'visitor/orpo/run-1';
 
 let server: WandbServer;
@@ -132,7 +132,7 @@ describe('live logging', () => {
   });
 
   it('gives up some time after the end of a run whose server stays away', async () => {
-    const logger = begin();
+    const logger = begin({ pace: { endMs: 400 } });
     logAll(logger);
     await reached('logging');
     server.faults.push(...Array.from({ length: 1000 }, () => 'drop' as const));
