@@ -23,6 +23,9 @@ fn decode_nibbles(bits: u32) -> vec4f {
     nf4_code[(bits >> 4u) % 16u], nf4_code[bits % 16u], nf4_code[(bits >> 12u) % 16u], nf4_code[(bits >> 8u) % 16u]);
 }
 
+// Value i, up to 3, of the low half of a word.
+fn decode_nibble(bits: u32, i: u32) -> f32 { return nf4_code[(bits >> (4u * (i ^ 1u))) % 16u]; }
+
 //#if NF4_WIDE
 //#else
 fn fetch_weight4(flat: u32) -> RawWeight {

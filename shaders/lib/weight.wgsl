@@ -30,14 +30,18 @@ fn load_weight4(flat: u32) -> vec4f {
 @group(0) @binding(2) var<storage, read> w: array<u32>;
 @group(0) @binding(3) var<storage, read> scales: array<u32>;
 
-fn load_absmax(block: u32) -> f32 {
+// An absmax in two steps, for kernels that do something else until the first has arrived.
+fn fetch_absmax(block: u32) -> vec2u {
   let at = 272u + p.nested_blocks;
-  if (p.nested_blocks == 0u) {
-    return bitcast<f32>(scales[at + block]);
-  }
-  let code = (scales[at + (block >> 2u)] >> (8u * (block & 3u))) & 0xffu;
-  return bitcast<f32>(scales[code]) * bitcast<f32>(scales[272u + (block >> 8u)]) + p.nested_offset;
+  if (p.nested_blocks == 0u) { return vec2u(scales[at + block], 0u); }
+  return vec2u((scales[at + (block >> 2u)] >> (8u * (block & 3u))) & 0xffu, scales[272u + (block >> 8u)]);
 }
+fn decode_absmax(raw: vec2u) -> f32 {
+  if (p.nested_blocks == 0u) { return bitcast<f32>(raw.x); }
+  return bitcast<f32>(scales[raw.x]) * bitcast<f32>(raw.y) + p.nested_offset;
+}
+
+fn load_absmax(block: u32) -> f32 { return decode_absmax(fetch_absmax(block)); }
 
 fn nf4_value(index: u32) -> f32 {
   return bitcast<f32>(scales[256u + index]);

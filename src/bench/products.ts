@@ -17,8 +17,7 @@ export interface ProductCase {
   format: WeightFormat;
 }
 
-export const tileName = ({ bm, bn, bk, tm, tn, stages = 1, unroll = 8 }: MatmulTile) =>
-  `${bm}x${bn}x${bk} ${tm}x${tn} s${stages} u${unroll}`;
+export const tileName = ({ bm, bn, bk, tm, tn, unroll = bk }: MatmulTile) => `${bm}x${bn}x${bk} ${tm}x${tn} u${unroll}`;
 
 /** Times cases in turn, each with every profile. */
 export async function productTimes(

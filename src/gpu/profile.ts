@@ -12,9 +12,7 @@ export interface MatmulTile {
   bk: number;
   tm: number;
   tn: number;
-  /** Tiles of each operand in workgroup memory: with 2 one is filled while the other is read. 1 when absent. */
-  stages?: 1 | 2;
-  /** Values of k that are unrolled, 8 when absent. More code than a GPU's instruction cache holds is slow. */
+  /** Values of k that are unrolled, a multiple of 4 that divides `bk`. All when absent, in f32. */
   unroll?: number;
 }
 
@@ -42,9 +40,10 @@ export interface KernelProfile {
   readonly direct: boolean;
   /** For products with many rows and columns. */
   readonly large: MatmulTile;
-  /** What is better than `large` for one direction, or for NF4 weights, whose decoding wants fewer and deeper tiles. */
+  /** What was measured to be better than `large` for one direction or for NF4 weights. */
   readonly tuned?: Partial<Record<ProductKind, MatmulTile>>;
-  /** Between both, where there is something between: for products of some hundred rows. */
+  /** Smaller ones, where there are such: for products of some hundred rows. */
+  readonly between?: MatmulTile;
   readonly medium?: MatmulTile;
   /** For products that would leave most of the GPU idle with `large`, or where one side is narrow. */
   readonly small: MatmulTile;
@@ -63,12 +62,13 @@ export interface KernelProfile {
   readonly rowThreads: number;
 }
 
-const DEEP: MatmulTile = { bm: 128, bn: 128, bk: 32, tm: 8, tn: 8, unroll: 16 };
-const SQUARE: MatmulTile = { bm: 128, bn: 128, bk: 16, tm: 8, tn: 8, unroll: 16 };
-const HIGH: MatmulTile = { bm: 256, bn: 128, bk: 8, tm: 16, tn: 8 };
-const MODEST: MatmulTile = { bm: 64, bn: 64, bk: 16, tm: 8, tn: 8, unroll: 16 };
+/** 17 KB of workgroup memory: two such workgroups of 256 threads fit on a multiprocessor of NVIDIA, whose driver gives it 48 KB. */
+const SQUARE: MatmulTile = { bm: 128, bn: 128, bk: 16, tm: 8, tn: 8 };
+const SHALLOW: MatmulTile = { bm: 128, bn: 128, bk: 8, tm: 8, tn: 8 };
+const BROAD: MatmulTile = { bm: 64, bn: 128, bk: 16, tm: 8, tn: 8 };
+const MODEST: MatmulTile = { bm: 64, bn: 64, bk: 16, tm: 8, tn: 8 };
 const OBLONG: MatmulTile = { bm: 128, bn: 64, bk: 16, tm: 8, tn: 4 };
-const FINE: MatmulTile = { bm: 64, bn: 64, bk: 16, tm: 4, tn: 4, unroll: 16 };
+const FINE: MatmulTile = { bm: 64, bn: 64, bk: 16, tm: 4, tn: 4 };
 
 /** At most 14 KB of workgroup memory and 128 threads: within what WebGPU guarantees. */
 const HALF: HalfTiles = {
@@ -80,8 +80,8 @@ const HALF: HalfTiles = {
 export const usesHalf = ({ matrix, half }: Pick<KernelProfile, 'matrix' | 'half'>): boolean => Boolean(matrix ?? half);
 
 /** Whether a workgroup of this device has the threads and the memory for a tile. */
-function holds({ limits }: GPUDevice, { bm, bn, bk, tm, tn, stages = 1 }: MatmulTile): boolean {
-  const bytes = 16 * bk * (bm / 4 + 1 + bn / 4 + 1) * stages;
+function holds({ limits }: GPUDevice, { bm, bn, bk, tm, tn }: MatmulTile): boolean {
+  const bytes = 16 * bk * (bm / 4 + bn / 4 + 2 * Math.max(1, 32 / bk));
   const threads = (bm / tm) * (bn / tn);
   return threads <= limits.maxComputeInvocationsPerWorkgroup && bytes <= limits.maxComputeWorkgroupStorageSize;
 }
@@ -92,7 +92,7 @@ const sameTile = (a: MatmulTile, b: MatmulTile): boolean => JSON.stringify(a) ==
 export function tileCandidates(device: GPUDevice, kind: ProductKind): MatmulTile[] {
   const { large, tuned } = profileFor(device, false);
   const taken = tuned?.[kind] ?? large;
-  const others = [DEEP, SQUARE, HIGH, MODEST, OBLONG, FINE].filter(
+  const others = [SQUARE, BROAD, MODEST, SHALLOW, OBLONG, FINE].filter(
     (tile) => holds(device, tile) && !sameTile(tile, taken),
   );
   return [taken, ...others.slice(0, 3)];
@@ -118,9 +118,8 @@ export function profileFor(
     return { tier: own, ...half, direct: true, large: tile, small: tile, attentionTile: 16, rowThreads: 4 };
   }
   const { maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupStorageSize } = device.limits;
-  // 128 x 128 x 16 tiles need 21 KB of workgroup memory: more than the 16 KiB that WebGPU guarantees.
+  // Large tiles need 17 KB of workgroup memory: more than the 16 KiB that WebGPU guarantees.
   const roomy = maxComputeInvocationsPerWorkgroup >= 256 && maxComputeWorkgroupStorageSize >= 24576;
-  const deeper = roomy && maxComputeWorkgroupStorageSize >= 40960;
   const onUnits = tier === 'subgroup-matrix' && matrix;
   return {
     tier,
@@ -130,10 +129,9 @@ export function profileFor(
     ...(tier === 'f16' && { half: HALF }),
     direct: false,
     large: roomy ? SQUARE : MODEST,
+    ...(roomy && { between: BROAD }),
     medium: MODEST,
-    tuned: deeper
-      ? { 'forward float': DEEP, 'forward NF4': DEEP, 'backward float': HIGH, 'backward NF4': DEEP, ...tiles }
-      : tiles,
+    tuned: tiles,
     small: { bm: 32, bn: 32, bk: 16, tm: 4, tn: 4 },
     tall: { bm: 64, bn: 16, bk: 32, tm: 4, tn: 4 },
     wide: { bm: 16, bn: 64, bk: 32, tm: 4, tn: 4 },

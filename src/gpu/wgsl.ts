@@ -22,7 +22,10 @@ import attentionTile from '../../shaders/lib/attention_tile.wgsl?raw';
 import attentionWide from '../../shaders/lib/attention_wide.wgsl?raw';
 import log1p from '../../shaders/lib/log1p.wgsl?raw';
 import product from '../../shaders/lib/product.wgsl?raw';
-import productStage from '../../shaders/lib/product_stage.wgsl?raw';
+import productFetch from '../../shaders/lib/product_fetch.wgsl?raw';
+import productLora from '../../shaders/lib/product_lora.wgsl?raw';
+import productMultiply from '../../shaders/lib/product_multiply.wgsl?raw';
+import productStore from '../../shaders/lib/product_store.wgsl?raw';
 import productTile from '../../shaders/lib/product_tile.wgsl?raw';
 import rawWeight from '../../shaders/lib/raw_weight.wgsl?raw';
 import reduce from '../../shaders/lib/reduce.wgsl?raw';
@@ -42,7 +45,10 @@ const INCLUDES: Record<string, string> = {
   attention_tile: attentionTile,
   attention_wide: attentionWide,
   product,
-  product_stage: productStage,
+  product_fetch: productFetch,
+  product_lora: productLora,
+  product_multiply: productMultiply,
+  product_store: productStore,
   product_tile: productTile,
   log1p,
   raw_weight: rawWeight,

@@ -59,6 +59,7 @@ function fastest(times: readonly TileTime[]): MatmulTile | null {
 const only = (profile: KernelProfile, tile: MatmulTile): KernelProfile => ({
   ...profile,
   large: tile,
+  between: undefined,
   medium: tile,
   small: tile,
   tuned: undefined,

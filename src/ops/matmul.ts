@@ -1,9 +1,7 @@
 /** Matrix products with frozen or trainable weights, in both directions, with LoRA in the epilogue. */
-import source from '../../shaders/matmul.wgsl?raw';
-import directSource from '../../shaders/matmul_direct.wgsl?raw';
 import splitSumSource from '../../shaders/split_sum.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
-import { type KernelProfile, type MatmulTile, usesHalf } from '../gpu/profile';
+import { type KernelProfile, usesHalf } from '../gpu/profile';
 import type { HalfOperands, HalfRows } from './half';
 import { halfProduct, pickHalfTile } from './matmul_half';
 import {
@@ -16,9 +14,10 @@ import {
   tileRows,
 } from './matmul_matrix';
 import { floatMatrixProduct, floatTileSize, pickFloatMatrixTile } from './matmul_matrix_f32';
+import { tiledProduct } from './matmul_tiled';
 import { itemGroups } from './rows';
 import { chooseTile, splitCount, splitParts } from './tile-choice';
-import { nestedParams, type Weight, type WeightPart, weightBindings, weightFlag } from './weight';
+import { nestedParams, type Weight, type WeightPart, weightBindings } from './weight';
 
 /** Rows of f32 values inside a buffer: `ld` values from row to row, `offset` values before the first. */
 export interface Rows {
@@ -61,15 +60,6 @@ export interface Product extends ProductOptions {
   flags: string[];
   /** Both operands as f16, where they were made before. */
   operands?: { x: HalfRows; w: View };
-}
-
-/** The constants of lib/product_tile.wgsl and lib/product_stage.wgsl for a tile. */
-export function tileConstants(tile: MatmulTile, item: number): Record<string, number> {
-  const { bm, bn, bk, tm, tn, stages = 1, unroll = 8 } = tile;
-  const lanes = (count: number, most: number) => [8, 4, 2, 1].find((n) => n <= most && count % n === 0)!;
-  const LANES_X = lanes(bn / tn, 8);
-  const LANES_Y = lanes(bm / tm, 4);
-  return { BM: bm, BN: bn, BK: bk, TM: tm, TN: tn, STAGES: stages, UNROLL: unroll, LANES_X, LANES_Y, ITEM: item };
 }
 
 /** The buffers of lib/product.wgsl and lib/weight.wgsl. */
@@ -175,7 +165,7 @@ function kernelFor(cmd: Commands, { profile, half }: Means, product: Product, ma
   }
   const direction = product.flags.includes('B_ROWS_N') ? 'forward' : 'backward';
   const { tile, splits } = chooseTile(profile, { m, n, k, format: product.weight.format, direction }, maySplit);
-  return { bk: tile.bk, splits, record: (part, parts, tiles) => partial(cmd, profile, part, tile, parts, tiles) };
+  return { bk: tile.bk, splits, record: (part, parts, tiles) => tiledProduct(cmd, profile, part, tile, parts, tiles) };
 }
 
 /** y from its partial matrices. */
@@ -206,63 +196,6 @@ function sumParts(cmd: Commands, product: Product, partials: View, splits: numbe
     },
     itemGroups(m * Math.ceil(n / 4)),
     m * n * splits,
-  );
-}
-
-/** Records the product itself: all of K, or `splits` parts of it into matrices one after the other in y. */
-function partial(
-  cmd: Commands,
-  profile: KernelProfile,
-  product: Product,
-  tile: MatmulTile,
-  splits: number,
-  splitTiles: number,
-): void {
-  const { m, n, k, y, weight, lora, columnScale, residual } = product;
-  const flags = [...product.flags, weightFlag(weight)];
-  if (lora) flags.push('LORA');
-  if (columnScale) flags.push('COLUMN_SCALE');
-  if (residual) flags.push('RESIDUAL');
-  const tail = k % tile.bk !== 0;
-  // A word of NF4 holds 8 values; blocks of 64 must not cross rows.
-  const wide =
-    weight.format === 'NF4' &&
-    !tail &&
-    tile.bk <= 32 &&
-    64 % tile.bk === 0 &&
-    tile.bn % 64 === 0 &&
-    weight.columns % 64 === 0 &&
-    product.wOffset % 64 === 0;
-  if (!profile.direct) {
-    flags.push('SPLITS');
-    if (tile.bk > (tile.unroll ?? 8)) flags.push('K_GROUPS');
-    if (tail) flags.push('K_TAIL');
-    if (wide) flags.push('NF4_WIDE');
-    if (tile.stages !== 2) flags.push('ONE_STAGE');
-  }
-  cmd.dispatch(
-    profile.direct
-      ? {
-          name: `matmul direct ${flags.join(' ')}`,
-          source: directSource,
-          flags,
-          constants: { THREADS_M: tile.bm / 16, THREADS_N: tile.bn / 4 },
-        }
-      : {
-          name: `matmul ${flags.join(' ')}`,
-          source,
-          flags,
-          constants: tileConstants(tile, wide ? 8 : 4),
-        },
-    productBindings(product),
-    {
-      ...productParams(product),
-      k_groups: Math.ceil(tile.bk / (tile.unroll ?? 8)),
-      split_tiles: splitTiles,
-      y_split: splits > 1 ? m * y.ld : 0,
-    },
-    [Math.ceil(n / tile.bn), Math.ceil(m / tile.bm), splits],
-    2 * m * n * (k + (lora?.rank ?? 0)),
   );
 }
 

@@ -3,7 +3,8 @@ import source from '../../shaders/matmul_half.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
 import type { HalfTiles, MatmulTile } from '../gpu/profile';
 import type { HalfRows } from './half';
-import { type Product, productBindings, productParams, tileConstants } from './matmul';
+import { type Product, productBindings, productParams } from './matmul';
+import { lanes } from './matmul_tiled';
 
 /** Tiles that fill a large GPU. */
 const ENOUGH = 96;
@@ -27,17 +28,19 @@ export function halfProduct(
   if (lora) flags.push('LORA');
   if (columnScale) flags.push('COLUMN_SCALE');
   if (residual) flags.push('RESIDUAL');
+  const { bm, bn, bk, tm, tn, unroll = 8 } = tile;
+  const constants = { BM: bm, BN: bn, BK: bk, TM: tm, TN: tn, UNROLL: unroll, ...lanes(tile) };
   const { x, w } = operands;
   const { scales: _, ...bindings } = productBindings(product);
   cmd.dispatch(
-    { name: `matmul half ${flags.join(' ')}`, source, flags, constants: tileConstants(tile, 8) },
+    { name: `matmul half ${flags.join(' ')}`, source, flags, constants },
     { ...bindings, x: x.x, w, factors: x.factors },
     {
       ...productParams(product),
       ldx: x.k,
       x_offset: 0,
       w_offset: 0,
-      k_groups: tile.bk / (tile.unroll ?? 8),
+      k_groups: bk / unroll,
       split_tiles: splitTiles,
       y_split: splits > 1 ? m * y.ld : 0,
     },

@@ -11,10 +11,10 @@ export const PARTIAL_VALUES = 2 ** 22;
 /** Multiprocessors. */
 const PROCESSORS = 132;
 /** Microseconds that one takes for a value of k of one result, but for what loads add. */
-const VALUE_US = 3.6e-6;
-/** Microseconds that a value of k takes at least, however idle the processor is, and what each result of a thread adds. */
-const LEAST_US = 0.045;
-const RESULT_US = 9e-4;
+const VALUE_US = 2.8e-6;
+/** Microseconds from one value of k to the next in an otherwise idle processor, and what each result of a thread adds. */
+const LEAST_US = 0.03;
+const RESULT_US = 6e-4;
 /** Adding up parts: a dispatch, and to write and read each value once more. */
 const SUM_US = 6;
 const SUM_VALUE_US = 4e-6;
@@ -52,8 +52,9 @@ export function productTime(tile: MatmulTile, { m, n, k, format }: ProductSize, 
   // For tm x tn products a thread reads tm + tn values of the tile, and a workgroup bm + bn of memory for bm x bn.
   const group = VALUE_US * bm * bn * (1 + 4 / tm + 4 / tn + 12 / bm + 12 / bn);
   // What is left over from whole rounds counts in the first ones; later on workgroups no longer go in step.
-  const busy = group * (rounds < 2 ? Math.ceil(rounds) : rounds);
-  const step = Math.max(busy, LEAST_US + RESULT_US * tm * tn);
+  const busy = group * (rounds < 4 ? Math.ceil(rounds) : rounds);
+  // Few workgroups wait for memory and each other, many hide that.
+  const step = Math.hypot(busy, LEAST_US + RESULT_US * tm * tn);
   const sum = parts > 1 ? SUM_US + SUM_VALUE_US * parts * m * n : 0;
   // Columns that are not whole blocks of NF4 are decoded value by value.
   const decode = format === 'NF4' && bn % 64 !== 0 ? 1.5 : 1;
@@ -63,10 +64,10 @@ export function productTime(tile: MatmulTile, { m, n, k, format }: ProductSize, 
 /** @param maySplit whether there is room for partial results, and the product allows them */
 export function chooseTile(profile: KernelProfile, size: ProductSize, maySplit: boolean): ChosenTile {
   const { m, n, k, format, direction } = size;
-  const { large, medium, small, tall, wide } = profile;
+  const { large, between = large, medium = large, small, tall, wide } = profile;
   const tuned = profile.tuned?.[`${direction} ${format === 'NF4' ? 'NF4' : 'float'}`] ?? large;
   // The tuned one is the fastest of all that a GPU is full with; beside it only smaller ones can be sooner.
-  const smaller = [large, medium ?? small, small].filter(({ bm, bn }) => bm * bn < tuned.bm * tuned.bn);
+  const smaller = [large, between, medium, small].filter(({ bm, bn }) => bm * bn < tuned.bm * tuned.bn);
   let tiles = [tuned, ...smaller];
   // Narrow results have tiles of their own.
   if (tall && n <= 48 && m >= tall.bm) tiles = [tall];

@@ -43,11 +43,12 @@ const real = profileFor(device, false);
 // Less unrolled: a CPU's driver compiles for minutes otherwise.
 const only = (tile: MatmulTile): KernelProfile => {
   const all = { ...tile, unroll: 8 };
-  return { ...real, large: all, medium: all, small: all, tuned: undefined };
+  return { ...real, large: all, between: all, medium: all, small: all, tuned: undefined };
 };
 /** The very tiles that GPUs get, also those that small shapes would not reach. */
 export const gpuProfiles: Record<string, KernelProfile> = {
   'GPU, small tile': real,
+  'GPU, tile between': only(real.between!),
   'GPU, medium tile': only(real.medium!),
   'GPU, large tile': only(real.large),
 };

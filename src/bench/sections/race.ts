@@ -14,24 +14,30 @@ const T = (bm: number, bn: number, bk: number, tm: number, tn: number, more: Par
 
 const TILES: MatmulTile[] = [
   T(128, 128, 16, 8, 8),
-  T(128, 128, 16, 8, 8, { unroll: 16 }),
-  T(128, 128, 16, 8, 8, { unroll: 16, stages: 2 }),
-  T(128, 128, 32, 8, 8, { unroll: 16 }),
-  T(128, 128, 32, 8, 8, { unroll: 32 }),
+  T(128, 128, 16, 8, 8, { unroll: 8 }),
+  T(128, 128, 8, 8, 8),
+  T(128, 128, 32, 8, 8),
+  T(128, 64, 16, 8, 8),
+  T(64, 128, 16, 8, 8),
+  T(64, 64, 16, 8, 8),
+  T(64, 64, 16, 4, 4),
+  T(128, 128, 16, 16, 8),
+  T(128, 128, 16, 8, 16),
   T(256, 128, 8, 16, 8),
-  T(256, 128, 8, 16, 8, { stages: 2 }),
-  T(256, 128, 16, 16, 8),
-  T(256, 128, 16, 16, 8, { unroll: 16 }),
-  T(128, 256, 16, 8, 16),
-  T(128, 256, 16, 8, 16, { unroll: 16 }),
-  T(128, 256, 8, 8, 16, { stages: 2 }),
-  T(256, 64, 16, 16, 8),
 ];
 
 export const race: Section = async ({ gpu, bench, print, show, quick }) => {
   // For every shape this tile and no other, or its errors would be another's.
   const own = (tile: MatmulTile): KernelProfile => {
-    const only = { large: tile, medium: tile, small: tile, tuned: undefined, tall: undefined, wide: undefined };
+    const only = {
+      large: tile,
+      between: tile,
+      medium: tile,
+      small: tile,
+      tuned: undefined,
+      tall: undefined,
+      wide: undefined,
+    };
     return { ...gpu.profile, direct: false, ...only };
   };
   const tiles = quick ? [T(32, 32, 16, 4, 4), T(64, 64, 8, 8, 4)] : TILES;
