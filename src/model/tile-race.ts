@@ -42,6 +42,10 @@ const SLOW_MS = 12;
 /** Tokens of the product that is compared with the kernel without tiles. */
 const CHECKED_TOKENS = 256;
 const ROUNDS = 5;
+/** Milliseconds of work in one batch at least, and times what a browser takes to hear that the GPU is done (up to 4 ms). */
+const BATCH_MS = 4;
+const WAITS = 4;
+const MOST_RUNS = 16;
 
 /** A tile that is less than this much faster than the usual one is not worth a change between two visits. */
 const MARGIN = 1.02;
@@ -110,6 +114,14 @@ class Lane {
     for (let i = 0; i < runs; i++) this.record(profile, tokens);
     await this.#cmd.finish();
     return (performance.now() - began) / runs;
+  }
+
+  /** Milliseconds until hardly any work is done and heard of. */
+  async wait(): Promise<number> {
+    const began = performance.now();
+    this.#cmd.clear({ ...this.#to, size: 4 });
+    await this.#cmd.finish();
+    return performance.now() - began;
   }
 
   async results(profile: KernelProfile, tokens: number): Promise<Float32Array> {
@@ -258,7 +270,9 @@ async function raceField(field: Field, tier: Tier, mostTokens: number, deadline:
     tokens = Math.max(checkedTokens, tokens / 2);
     once = await time(right[0], 1);
   }
-  const runs = Math.max(1, Math.min(8, Math.round(4 / Math.max(once, 0.05))));
+  const wait = await lane.wait();
+  const batch = Math.max(BATCH_MS, WAITS * wait);
+  const runs = Math.max(1, Math.min(MOST_RUNS, Math.ceil(batch / Math.max(once - wait, 0.05))));
   // In turn, so that the device's clock meets all of them alike; the least of a few is the least disturbed.
   for (let round = 0; round < ROUNDS; round++) {
     for (const i of right) best[i] = Math.min(best[i], await time(i, runs));
