@@ -6,7 +6,8 @@ import { resolveTokenIds, tokenizeRow } from '../data/tokenize';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer';
 import type { PreferenceRow, TokenizedPair } from '../data/types';
 import { type AdapterTensor, readAdapter } from '../formats/peft';
-import { TIER_TOLERANCES, type Tier } from '../gpu/tiers';
+import type { KernelProfile } from '../gpu/profile';
+import { TIER_TOLERANCES, tolerancesOf } from '../gpu/tiers';
 import { downloadAdapter, uploadAdapter } from '../model/adapter';
 import { loadModel } from '../model/load';
 import { Session } from '../model/session';
@@ -72,9 +73,10 @@ const jsonLines = (path: string) =>
  * What a recorded run allows in a tier: in f32 its own tolerances; with f16 operands those of the tier for losses and
  * gradients. Rewards are beta times a difference of the losses' size; how far the adapter comes to lie apart is reported.
  */
-export function tolerancesIn(tier: Tier, own: GoldenAbout['tolerances']): GoldenAbout['tolerances'] {
-  if (tier === 'f32') return own;
-  const { loss, gradients } = TIER_TOLERANCES[tier];
+function tolerancesIn(profile: KernelProfile, own: GoldenAbout['tolerances']): GoldenAbout['tolerances'] {
+  const limits = tolerancesOf(profile);
+  if (limits === TIER_TOLERANCES.f32) return own;
+  const { loss, gradients } = limits;
   const raised = (limit: number | undefined, least: number) => limit && Math.max(limit, least);
   return {
     firstLoss: raised(own.firstLoss, loss),
@@ -139,7 +141,7 @@ export async function compareRun({ folder, models, about, maxSteps, tier, report
   });
 
   const gpu = await openTierGpu(tier);
-  const tolerances = tolerancesIn(gpu.profile.tier, about.tolerances);
+  const tolerances = tolerancesIn(gpu.profile, about.tolerances);
   const model = await loadModel(gpu, files, undefined, { quantize: quantizeOptions(nf4) });
   const plan = planTraining(model.config, gpu.device.limits, gpu.profile, hparams, train, evaluation);
   const session = await Session.create(model, plan.lora, plan.capacity, hparams);
