@@ -15,6 +15,7 @@ import attentionGradient from '../../shaders/lib/attention_gradient.wgsl?raw';
 import attentionKeys from '../../shaders/lib/attention_keys.wgsl?raw';
 import attentionMatrix from '../../shaders/lib/attention_matrix.wgsl?raw';
 import attentionMatrixGradient from '../../shaders/lib/attention_matrix_gradient.wgsl?raw';
+import attentionMatrixQueries from '../../shaders/lib/attention_matrix_queries.wgsl?raw';
 import attentionQuery from '../../shaders/lib/attention_query.wgsl?raw';
 import attentionScores from '../../shaders/lib/attention_scores.wgsl?raw';
 import attentionThread from '../../shaders/lib/attention_thread.wgsl?raw';
@@ -39,6 +40,7 @@ const INCLUDES: Record<string, string> = {
   attention_keys: attentionKeys,
   attention_matrix: attentionMatrix,
   attention_matrix_gradient: attentionMatrixGradient,
+  attention_matrix_queries: attentionMatrixQueries,
   attention_query: attentionQuery,
   attention_scores: attentionScores,
   attention_thread: attentionThread,

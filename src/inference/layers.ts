@@ -9,7 +9,7 @@ import type { Projections, Span } from '../model/projection';
 import type { Weights } from '../model/weights';
 import { attention } from '../ops/attention';
 import { decodeAttention, kvStore } from '../ops/decode';
-import type { Rows } from '../ops/matmul';
+import type { Rows } from '../ops/product';
 import { rmsNorm } from '../ops/rmsnorm';
 import { rope } from '../ops/rope';
 import { swiglu } from '../ops/swiglu';

@@ -13,7 +13,7 @@ import type { Commands, View } from '../gpu/commands';
 import type { Memory } from '../gpu/memory';
 import type { KernelProfile } from '../gpu/profile';
 import { attention, attentionBackward } from '../ops/attention';
-import type { Rows } from '../ops/matmul';
+import type { Rows } from '../ops/product';
 import { rmsNorm, rmsNormBackward } from '../ops/rmsnorm';
 import { rope } from '../ops/rope';
 import { swiglu, swigluBackward } from '../ops/swiglu';

@@ -3,7 +3,7 @@ import backwardSource from '../../shaders/dora_backward.wgsl?raw';
 import scaleSource from '../../shaders/dora_scale.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
 import type { KernelProfile } from '../gpu/profile';
-import type { Rows } from './matmul';
+import type { Rows } from './product';
 import { rowConstants, rowGroups } from './rows';
 import { nestedParams, type Weight, weightBindings, weightFlag } from './weight';
 

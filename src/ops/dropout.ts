@@ -1,7 +1,7 @@
 /** Dropout on rows, and its backward, with a mask that is a function of where a value is. */
 import source from '../../shaders/dropout.wgsl?raw';
 import type { Commands } from '../gpu/commands';
-import type { Rows } from './matmul';
+import type { Rows } from './product';
 
 /** What a mask depends on beside the place of a value in its row. */
 export interface DropoutMask {

@@ -4,7 +4,7 @@ import weightSource from '../../shaders/half_weight.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
 import type { Memory } from '../gpu/memory';
 import type { KernelProfile } from '../gpu/profile';
-import type { Rows } from './matmul';
+import type { Rows } from './product';
 import { rowGroups } from './rows';
 import { nestedParams, type Weight, type WeightPart, weightBindings, weightFlag } from './weight';
 

@@ -3,8 +3,8 @@ import source from '../../shaders/matmul_half.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
 import type { HalfTiles, MatmulTile } from '../gpu/profile';
 import type { HalfRows } from './half';
-import { type Product, productBindings, productParams } from './matmul';
 import { lanes } from './matmul_tiled';
+import { type Product, productBindings, productParams } from './product';
 
 /** Tiles that fill a large GPU. */
 const ENOUGH = 96;

@@ -5,7 +5,7 @@ import { spelled } from '../gpu/matrix-spelling';
 import type { KernelProfile } from '../gpu/profile';
 import type { MatrixUnits } from '../gpu/tiers';
 import type { HalfOperands, HalfRows } from './half';
-import { type Product, productBindings, productParams } from './matmul';
+import { type Product, productBindings, productParams } from './product';
 
 /** A subgroup makes `sm` x `sn` blocks of 16 x 16 results, a workgroup `wm` x `wn` times as much. */
 export interface MatrixTile {

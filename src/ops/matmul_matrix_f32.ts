@@ -3,7 +3,7 @@ import source from '../../shaders/matmul_matrix_f32.wgsl?raw';
 import type { Commands } from '../gpu/commands';
 import { spelled } from '../gpu/matrix-spelling';
 import type { MatrixUnits } from '../gpu/tiers';
-import { type Product, productBindings, productParams } from './matmul';
+import { type Product, productBindings, productParams } from './product';
 import { weightFlag } from './weight';
 
 /** A subgroup makes `sm` x `sn` blocks of 8 x 8 results, a workgroup `wm` x `wn` times as much. */

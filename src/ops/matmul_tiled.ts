@@ -3,7 +3,7 @@ import source from '../../shaders/matmul.wgsl?raw';
 import directSource from '../../shaders/matmul_direct.wgsl?raw';
 import type { Commands } from '../gpu/commands';
 import type { KernelProfile, MatmulTile } from '../gpu/profile';
-import { type Product, productBindings, productParams } from './matmul';
+import { type Product, productBindings, productParams } from './product';
 import { weightFlag } from './weight';
 
 /** Threads that stand side by side in a subgroup: at most 8 x 4 of those that a tile has. */

@@ -2,7 +2,7 @@
 import source from '../../shaders/matvec.wgsl?raw';
 import type { Commands } from '../gpu/commands';
 import type { KernelProfile } from '../gpu/profile';
-import { type Product, productBindings, productParams } from './matmul';
+import { type Product, productBindings, productParams } from './product';
 import { rowGroups } from './rows';
 import { weightFlag } from './weight';
 

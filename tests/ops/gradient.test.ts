@@ -1,6 +1,7 @@
 /** Gradients of small matrices: the product of two sets of rows, summed over tokens. */
 import { describe, expect, test } from 'vitest';
-import { MatmulOps, type Rows } from '../../src/ops/matmul';
+import { MatmulOps } from '../../src/ops/matmul';
+import type { Rows } from '../../src/ops/product';
 import { linearBackwardWeight } from '../reference/linear';
 import { createRng } from '../reference/rng';
 import { embed } from './products';

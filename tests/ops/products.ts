@@ -1,7 +1,8 @@
 /** Matrix products as their tests state them: operands on the GPU with the exact result and what its errors scale with. */
 import { expect } from 'vitest';
 import type { KernelProfile } from '../../src/gpu/profile';
-import { MatmulOps, type ProductOptions, type Rows } from '../../src/ops/matmul';
+import { MatmulOps } from '../../src/ops/matmul';
+import type { ProductOptions, Rows } from '../../src/ops/product';
 import { PARTIAL_VALUES } from '../../src/ops/tile-choice';
 import type { Weight, WeightFormat } from '../../src/ops/weight';
 import { linear, linearBackwardInput } from '../reference/linear';

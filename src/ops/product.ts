@@ -1,0 +1,86 @@
+/** A matrix product as its kernels see it: operands, options, and what they bind. */
+import type { View } from '../gpu/commands';
+import type { HalfRows } from './half';
+import { nestedParams, type Weight, type WeightPart, weightBindings } from './weight';
+
+/** Rows of f32 values inside a buffer: `ld` values from row to row, `offset` values before the first. */
+export interface Rows {
+  view: View;
+  ld: number;
+  offset?: number;
+}
+
+/** The low-rank part that rides in a product's epilogue: U [m, rank] times V. */
+export interface LoraPart {
+  u: Rows;
+  v: Rows;
+  rank: number;
+}
+
+export interface ProductOptions {
+  alpha?: number;
+  /** Adds to what `y` holds. */
+  accumulate?: boolean;
+  lora?: LoraPart;
+  /** One factor for each column of the product and its low-rank part; `offset` values before the first. */
+  columnScale?: { view: View; offset: number };
+  /** Added to the result; read before `y` is written, so both may not be one buffer. */
+  residual?: Rows;
+  /** x as f16, where `MatmulOps.half` made it before, for several products with the same x. */
+  half?: HalfRows;
+}
+
+/** One product to record: Y [m, n] of K values a sum, with some rows of one part of a weight. */
+export interface Product extends ProductOptions {
+  m: number;
+  n: number;
+  k: number;
+  x: Rows;
+  y: Rows;
+  weight: Weight;
+  part: WeightPart;
+  /** Values before the first one used in the part. */
+  wOffset: number;
+  flags: string[];
+  /** Both operands as f16, where they were made before. */
+  operands?: { x: HalfRows; w: View };
+}
+
+/** The buffers of lib/product.wgsl and lib/weight.wgsl. */
+export function productBindings({ x, y, weight, part, lora, residual, columnScale }: Product): Record<string, View> {
+  return {
+    x: x.view,
+    ...weightBindings(weight, part),
+    y: y.view,
+    ...(lora && { u: lora.u.view, v: lora.v.view }),
+    ...(residual && { residual: residual.view }),
+    ...(columnScale && { column_scale: columnScale.view }),
+  };
+}
+
+/** The parameters of lib/product.wgsl, but for those of splits. */
+export function productParams(product: Product): Record<string, number> {
+  const { m, n, k, x, y, weight, part, lora, residual, columnScale, alpha = 1, accumulate } = product;
+  return {
+    M: m,
+    N: n,
+    K: k,
+    ldx: x.ld,
+    x_offset: x.offset ?? 0,
+    ldw: weight.columns,
+    w_offset: product.wOffset,
+    ldy: y.ld,
+    y_offset: y.offset ?? 0,
+    ldr: residual?.ld ?? 0,
+    r_offset: residual?.offset ?? 0,
+    rank: lora?.rank ?? 0,
+    ldu: lora?.u.ld ?? 0,
+    u_offset: lora?.u.offset ?? 0,
+    ldv: lora?.v.ld ?? 0,
+    v_offset: lora?.v.offset ?? 0,
+    alpha,
+    accumulate: accumulate ? 1 : 0,
+    s_offset: columnScale?.offset ?? 0,
+    ...nestedParams(weight, part),
+  };
+}

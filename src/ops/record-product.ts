@@ -1,0 +1,111 @@
+/** Which kernel makes a product on a device, and in how many parts. */
+import splitSumSource from '../../shaders/split_sum.wgsl?raw';
+import type { Commands, View } from '../gpu/commands';
+import { type KernelProfile, usesHalf } from '../gpu/profile';
+import type { HalfOperands } from './half';
+import { halfProduct, pickHalfTile } from './matmul_half';
+import { matrixOperands, matrixProduct, pickMatrixTile, suitsMatrix, tileColumns, tileRows } from './matmul_matrix';
+import { floatMatrixProduct, floatTileSize, pickFloatMatrixTile } from './matmul_matrix_f32';
+import { tiledProduct } from './matmul_tiled';
+import type { Product } from './product';
+import { itemGroups } from './rows';
+import { chooseTile, splitCount, splitParts } from './tile-choice';
+
+/** The device's ways to make products, and room for them. */
+export interface Means {
+  profile: KernelProfile;
+  partials?: View;
+  half?: HalfOperands;
+}
+
+/** Records a product by the kernel that suits it, with K in parts where that fills the device. */
+export function recordProduct(cmd: Commands, means: Means, product: Product): void {
+  if (product.m === 0 || product.n === 0) return;
+  const { n, k, lora, alpha = 1 } = product;
+  const { partials, profile } = means;
+  const maySplit = partials !== undefined && !profile.direct && !(lora && alpha !== 1);
+  const { bk, splits, record } = kernelFor(cmd, means, product, maySplit);
+  const { parts, tiles } = splitParts(bk, k, splits);
+  if (parts === 1) {
+    record(product, 1, tiles);
+    return;
+  }
+  const width = Math.ceil(n / 4) * 4;
+  const { alpha: _, columnScale: __, residual: ___, accumulate: ____, ...plain } = product;
+  record({ ...plain, y: { view: partials!, ld: width } }, parts, tiles);
+  sumParts(cmd, product, partials!, parts);
+}
+
+/** A kernel and how to use it: values of K in a tile, into how many parts K is best split. */
+interface Recorder {
+  bk: number;
+  splits: number;
+  /** Records the product, or parts of K of `tiles` tiles each into matrices one after the other in y. */
+  record(product: Product, parts: number, tiles: number): void;
+}
+
+function kernelFor(cmd: Commands, { profile, half }: Means, product: Product, maySplit: boolean): Recorder {
+  const { m, n, k } = product;
+  const units = profile.matrix;
+  const takesHalf = usesHalf(profile) && half && suitsMatrix(product, profile);
+  const operands = product.operands ?? (takesHalf ? matrixOperands(half, product, product.half) : null);
+  if (profile.half && operands) {
+    const tile = pickHalfTile(profile.half, m, n);
+    return {
+      bk: tile.bk,
+      splits: maySplit ? splitCount(tile, m, n, k) : 1,
+      record: (part, parts, tiles) => halfProduct(cmd, part, tile, operands, parts, tiles),
+    };
+  }
+  if (units && operands) {
+    const tile = pickMatrixTile(m, n);
+    return {
+      bk: tile.bk,
+      splits: maySplit ? splitCount({ bm: tileRows(tile), bn: tileColumns(tile) }, m, n, k) : 1,
+      record: (part, parts, tiles) => matrixProduct(cmd, units, part, tile, operands, parts, tiles),
+    };
+  }
+  const { floatMatrix } = profile;
+  if (floatMatrix && suitsMatrix(product, profile)) {
+    const tile = pickFloatMatrixTile();
+    return {
+      bk: tile.bk,
+      splits: maySplit ? splitCount(floatTileSize(tile), m, n, k) : 1,
+      record: (part, parts, tiles) => floatMatrixProduct(cmd, floatMatrix, part, tile, parts, tiles),
+    };
+  }
+  const direction = product.flags.includes('B_ROWS_N') ? 'forward' : 'backward';
+  const { tile, splits } = chooseTile(profile, { m, n, k, format: product.weight.format, direction }, maySplit);
+  return { bk: tile.bk, splits, record: (part, parts, tiles) => tiledProduct(cmd, profile, part, tile, parts, tiles) };
+}
+
+/** y from its partial matrices. */
+function sumParts(cmd: Commands, product: Product, partials: View, splits: number): void {
+  const { m, n, y, columnScale, residual, alpha = 1, accumulate } = product;
+  const flags: string[] = [];
+  if (columnScale) flags.push('COLUMN_SCALE');
+  if (residual) flags.push('RESIDUAL');
+  cmd.dispatch(
+    { name: `split sum ${flags.join(' ')}`, source: splitSumSource, flags },
+    {
+      partials,
+      y: y.view,
+      ...(residual && { residual: residual.view }),
+      ...(columnScale && { column_scale: columnScale.view }),
+    },
+    {
+      M: m,
+      N: n,
+      splits,
+      ldy: y.ld,
+      y_offset: y.offset ?? 0,
+      ldr: residual?.ld ?? 0,
+      r_offset: residual?.offset ?? 0,
+      s_offset: columnScale?.offset ?? 0,
+      alpha,
+      accumulate: accumulate ? 1 : 0,
+    },
+    itemGroups(m * Math.ceil(n / 4)),
+    m * n * splits,
+  );
+}
