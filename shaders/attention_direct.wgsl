@@ -4,14 +4,7 @@ struct Params {
   heads: u32, kv_heads: u32, ld: u32, scale: f32,
 }
 
-struct Tile {
-  start: u32, count: u32, prefix_start: u32, prefix_end: u32,
-  run_start: u32, query_end: u32, unused0: u32, unused1: u32,
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(2) var<storage, read> tiles: array<Tile>;
+//#include attention_input
 //#if FORWARD
 @group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> lse: array<f32>;

@@ -98,13 +98,7 @@ fn main(
   // A block that is declared in a loop is not zero there the second time.
   var zero: Result;
   for (var step = 0u; step < steps; step++) {
-    let own = step >= prefix_steps;
-    let k0 = select(tile.prefix_start + step * BN, own_first + (step - prefix_steps) * BN, own);
-    let last = select(tile.prefix_end, end, own);
-    let next = min(step + 1u, steps - 1u);
-    let own_next = next >= prefix_steps;
-    let k_next = select(tile.prefix_start + next * BN, own_first + (next - prefix_steps) * BN, own_next);
-    let last_next = select(tile.prefix_end, end, own_next);
+    //#include attention_matrix_step
     let now = step % 2u * B_SIZE;
     let then = (step + 1u) % 2u * B_SIZE;
     // The next keys and values, on their way while the scores are made.

@@ -12,15 +12,7 @@ struct Params {
   heads: u32, kv_heads: u32, ld: u32, scale: f32,
 }
 
-// See lib/attention_tile.
-struct Tile {
-  start: u32, count: u32, prefix_start: u32, prefix_end: u32,
-  run_start: u32, query_end: u32, unused0: u32, unused1: u32,
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4f>;
-@group(0) @binding(2) var<storage, read> tiles: array<Tile>;
+//#include attention_input
 
 alias Left = subgroup_matrix_left<f16, 16, 16>;
 alias Right = subgroup_matrix_right<f16, 16, 16>;

@@ -12,10 +12,12 @@ import attentionBegin from '../../shaders/lib/attention_begin.wgsl?raw';
 import attentionFetch from '../../shaders/lib/attention_fetch.wgsl?raw';
 import attentionFetchWalked from '../../shaders/lib/attention_fetch_walked.wgsl?raw';
 import attentionGradient from '../../shaders/lib/attention_gradient.wgsl?raw';
+import attentionInput from '../../shaders/lib/attention_input.wgsl?raw';
 import attentionKeys from '../../shaders/lib/attention_keys.wgsl?raw';
 import attentionMatrix from '../../shaders/lib/attention_matrix.wgsl?raw';
 import attentionMatrixGradient from '../../shaders/lib/attention_matrix_gradient.wgsl?raw';
 import attentionMatrixQueries from '../../shaders/lib/attention_matrix_queries.wgsl?raw';
+import attentionMatrixStep from '../../shaders/lib/attention_matrix_step.wgsl?raw';
 import attentionQuery from '../../shaders/lib/attention_query.wgsl?raw';
 import attentionScores from '../../shaders/lib/attention_scores.wgsl?raw';
 import attentionThread from '../../shaders/lib/attention_thread.wgsl?raw';
@@ -40,7 +42,9 @@ const INCLUDES: Record<string, string> = {
   attention_keys: attentionKeys,
   attention_matrix: attentionMatrix,
   attention_matrix_gradient: attentionMatrixGradient,
+  attention_input: attentionInput,
   attention_matrix_queries: attentionMatrixQueries,
+  attention_matrix_step: attentionMatrixStep,
   attention_query: attentionQuery,
   attention_scores: attentionScores,
   attention_thread: attentionThread,
