@@ -17,6 +17,8 @@ const SOFTWARE_DRIVERS = [
   '/usr/share/vulkan/icd.d/lvp_icd.json',
 ];
 
+const SOFTWARE_NAMES = /lvp|swiftshader/;
+
 const HARDWARE_FOLDERS = ['/usr/share/vulkan/icd.d', '/etc/vulkan/icd.d'];
 
 // Dawn's instance lives as long as the object create() returns: once that is collected, its devices crash the process.
@@ -39,8 +41,7 @@ export function dawn(options: DawnOptions = {}): Promise<GPU> {
 /** A Vulkan driver other than the software ones is installed. */
 function hasHardwareDriver(): boolean {
   return HARDWARE_FOLDERS.some(
-    (folder) =>
-      existsSync(folder) && readdirSync(folder).some((f) => f.endsWith('.json') && !/lvp|swiftshader/.test(f)),
+    (folder) => existsSync(folder) && readdirSync(folder).some((f) => f.endsWith('.json') && !SOFTWARE_NAMES.test(f)),
   );
 }
 
@@ -50,13 +51,29 @@ async function start({ software = false, toggles = [], disabledToggles = [] }: D
     const driver = SOFTWARE_DRIVERS.find((path) => existsSync(path));
     if (driver) process.env.VK_ICD_FILENAMES = driver;
   }
-  const driver = process.env.VK_ICD_FILENAMES ?? process.env.VK_DRIVER_FILES;
+  const driver = process.env.VK_ICD_FILENAMES || process.env.VK_DRIVER_FILES;
   if (driver) loadVulkanBeside(driver);
+  if (driver && SOFTWARE_NAMES.test(driver)) pollPatiently();
   const { create, globals } = await import('webgpu');
   Object.assign(globalThis, globals);
   const flags = [`enable-dawn-features=${['allow_unsafe_apis', ...toggles].join(',')}`];
   if (disabledToggles.length) flags.push(`disable-dawn-features=${disabledToggles.join(',')}`);
   return create(flags);
+}
+
+/**
+ * Dawn asks whether the GPU is done by setImmediate, twenty thousand times a second, which takes a whole core from a driver that
+ * computes on the CPU. Callbacks like its own, native and nameless, wait a millisecond instead.
+ */
+function pollPatiently(): void {
+  const { setImmediate: immediately, setTimeout: later } = globalThis;
+  const isLikeDawns = (callback: unknown) => String(callback) === 'function () { [native code] }';
+  const patient = (callback: (...args: unknown[]) => void, ...args: unknown[]) =>
+    isLikeDawns(callback) ? later(callback, 1, ...args) : immediately(callback, ...args);
+  globalThis.setImmediate = Object.defineProperties(
+    patient,
+    Object.getOwnPropertyDescriptors(immediately),
+  ) as unknown as typeof setImmediate;
 }
 
 /**

@@ -1,3 +1,5 @@
+import { performance } from 'node:perf_hooks';
+import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { checked, download, downloadU32, expectClose, maxAbs, poisoned, relativeL2, testDevice, upload } from './gpu';
 
@@ -49,6 +51,37 @@ describe('the test device', () => {
     expect(await testDevice()).toBe(device);
     expect(device.limits.maxStorageBuffersPerShaderStage).toBeGreaterThanOrEqual(8);
     expect(device.limits.maxBufferSize).toBeGreaterThan(256 * 2 ** 20);
+  });
+
+  test('computes while this thread sleeps, which others may use as before', async ({ skip }) => {
+    const device = await testDevice();
+    const driver = process.env.VK_ICD_FILENAMES || process.env.VK_DRIVER_FILES;
+    skip(!/lvp|swiftshader/.test(driver ?? ''), 'a driver that computes elsewhere is asked as often as can be');
+    const code = `@group(0) @binding(0) var<storage, read_write> y: array<f32>;
+@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
+  var sum = 0.0;
+  for (var i = 0u; i < 100000u; i++) { sum += sqrt(f32(i + id.x) + sum); }
+  y[id.x] = sum;
+}`;
+    const module = device.createShaderModule({ code });
+    const pipeline = device.createComputePipeline({ layout: 'auto', compute: { module } });
+    const resource = { buffer: poisoned(device, 4096) };
+    const layout = pipeline.getBindGroupLayout(0);
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, device.createBindGroup({ layout, entries: [{ binding: 0, resource }] }));
+    pass.dispatchWorkgroups(64);
+    pass.end();
+    const before = performance.eventLoopUtilization();
+    device.queue.submit([encoder.finish()]);
+    await device.queue.onSubmittedWorkDone();
+    const { active, idle, utilization } = performance.eventLoopUtilization(before);
+    expect(active + idle).toBeGreaterThan(50);
+    expect(utilization).toBeLessThan(0.5);
+
+    const word = await new Promise((done) => setImmediate(done, 'at once'));
+    expect([word, await promisify(setImmediate)('kept')]).toEqual(['at once', 'kept']);
   });
 
   test('a broken shader is reported', async () => {
