@@ -1,5 +1,5 @@
 // matmul.wgsl without workgroup memory, for adapters that compute on the CPU: there a barrier costs more than the loads
-// it saves. Same parameters, bindings and variants; a thread makes a 16 x 4 block.
+// it saves. Same parameters, bindings and variants; a thread makes 4 QUADS rows of 4 columns.
 //#include product
 //#include weight
 
@@ -57,72 +57,63 @@ fn load_v(n: u32, k: u32) -> mat4x4f {
 }
 //#endif
 
-fn write(acc: mat4x4f, m: u32, n: u32) {
-  for (var i = 0u; i < 4u && m + i < p.M; i++) {
-    var value = acc[i];
-    //#if COLUMN_SCALE
-    value *= column_scale[(p.s_offset + n) >> 2u];
-    //#endif
-    //#if RESIDUAL
-    value += residual[(p.r_offset + (m + i) * p.ldr + n) >> 2u];
-    //#endif
-    let at = (p.y_offset + (m + i) * p.ldy + n) >> 2u;
-    if (p.accumulate != 0u) { value += y[at]; }
-    y[at] = value;
-  }
+fn write(result: vec4f, m: u32, n: u32) {
+  var value = result;
+  //#if COLUMN_SCALE
+  value *= column_scale[(p.s_offset + n) >> 2u];
+  //#endif
+  //#if RESIDUAL
+  value += residual[(p.r_offset + m * p.ldr + n) >> 2u];
+  //#endif
+  let at = (p.y_offset + m * p.ldy + n) >> 2u;
+  if (p.accumulate != 0u) { value += y[at]; }
+  y[at] = value;
 }
 
 @compute @workgroup_size(THREADS_N, THREADS_M)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let m = id.y * 16u;
+  let m = id.y * (4u * QUADS);
   let n = id.x * 4u;
   if (m >= p.M || n >= p.N) { return; }
-  // Four named blocks: an array would not stay in registers.
-  var acc0 = mat4x4f();
-  var acc1 = mat4x4f();
-  var acc2 = mat4x4f();
-  var acc3 = mat4x4f();
+  // Named blocks of four rows: an array would not stay in registers. Those beyond M are made as well, but not stored.
+  //#repeat q QUADS
+  var acc$q = mat4x4f();
+  //#end
   //#if A_ROWS_K
+  let last = (p.M - 1u) >> 2u;
+  //#repeat q QUADS
+  let x$q = min((m >> 2u) + $qu, last);
+  //#end
   for (var k = 0u; k < p.K; k++) {
-    let a = (p.x_offset + k * p.ldx + m) >> 2u;
+    let row = (p.x_offset + k * p.ldx) >> 2u;
     let b = load_weight4(p.w_offset + k * p.ldw + n);
-    acc0 += outer(x[a], b);
-    if (m + 4u < p.M) { acc1 += outer(x[a + 1u], b); }
-    if (m + 8u < p.M) { acc2 += outer(x[a + 2u], b); }
-    if (m + 12u < p.M) { acc3 += outer(x[a + 3u], b); }
+    //#repeat q QUADS
+    acc$q += outer(x[row + x$q], b);
+    //#end
   }
   //#else
-  let x0 = row_offsets(m, p.x_offset, p.ldx);
-  let x1 = row_offsets(m + 4u, p.x_offset, p.ldx);
-  let x2 = row_offsets(m + 8u, p.x_offset, p.ldx);
-  let x3 = row_offsets(m + 12u, p.x_offset, p.ldx);
+  //#repeat q QUADS
+  let x$q = row_offsets(m + 4u * $qu, p.x_offset, p.ldx);
+  //#end
   for (var k = 0u; k < p.K; k += 4u) {
     let b = load_b(n, k);
-    acc0 += product(load_x(x0, k), b);
-    if (m + 4u < p.M) { acc1 += product(load_x(x1, k), b); }
-    if (m + 8u < p.M) { acc2 += product(load_x(x2, k), b); }
-    if (m + 12u < p.M) { acc3 += product(load_x(x3, k), b); }
+    //#repeat q QUADS
+    acc$q += product(load_x(x$q, k), b);
+    //#end
   }
   //#endif
-  acc0 = p.alpha * acc0;
-  acc1 = p.alpha * acc1;
-  acc2 = p.alpha * acc2;
-  acc3 = p.alpha * acc3;
-  //#if LORA
-  let u0 = row_offsets(m, p.u_offset, p.ldu);
-  let u1 = row_offsets(m + 4u, p.u_offset, p.ldu);
-  let u2 = row_offsets(m + 8u, p.u_offset, p.ldu);
-  let u3 = row_offsets(m + 12u, p.u_offset, p.ldu);
-  for (var k = 0u; k < p.rank; k += 4u) {
-    let b = load_v(n, k);
-    acc0 += product(load_u(u0, k), b);
-    acc1 += product(load_u(u1, k), b);
-    acc2 += product(load_u(u2, k), b);
-    acc3 += product(load_u(u3, k), b);
+  // One after the other, since twice the code takes a driver on the CPU more than twice as long to compile.
+  let blocks = array(
+    //#repeat q QUADS
+    acc$q,
+    //#end
+  );
+  for (var first = m; first < min(m + 4u * QUADS, p.M); first += 4u) {
+    var block = p.alpha * blocks[(first - m) >> 2u];
+    //#if LORA
+    let at = row_offsets(first, p.u_offset, p.ldu);
+    for (var k = 0u; k < p.rank; k += 4u) { block += product(load_u(at, k), load_v(n, k)); }
+    //#endif
+    for (var i = 0u; i < 4u && first + i < p.M; i++) { write(block[i], first + i, n); }
   }
-  //#endif
-  write(acc0, m, n);
-  write(acc1, m + 4u, n);
-  write(acc2, m + 8u, n);
-  write(acc3, m + 12u, n);
 }

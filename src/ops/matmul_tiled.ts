@@ -53,6 +53,8 @@ export function tiledProduct(
   if (columnScale) flags.push('COLUMN_SCALE');
   if (residual) flags.push('RESIDUAL');
   const wide = !profile.direct && isWide(product, tile);
+  // More rows for a value whose decoding takes time; with fewer the kernel is compiled in half the time.
+  const quads = weight.format === 'F32' ? 2 : 4;
   const groups = tile.bk / unrolled(tile);
   if (!profile.direct) {
     flags.push('SPLITS');
@@ -66,7 +68,7 @@ export function tiledProduct(
           name: `matmul direct ${flags.join(' ')}`,
           source: directSource,
           flags,
-          constants: { THREADS_M: tile.bm / 16, THREADS_N: tile.bn / 4 },
+          constants: { QUADS: quads, THREADS_M: tile.bm / (4 * quads), THREADS_N: tile.bn / 4 },
         }
       : {
           name: `matmul ${flags.join(' ')}`,
