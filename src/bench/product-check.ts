@@ -63,7 +63,7 @@ async function record(bench: Bench, c: CheckCase, profiles: readonly KernelProfi
       factors: bench.buffer(4 * factorValues(profile, tokens, inputs)),
       w: bench.buffer(2 * halfValues(profile, rows, columns)),
     });
-    const ops = new MatmulOps(bench.cmd, profile, partials, undefined, half);
+    const ops = new MatmulOps(bench.cmd, profile, { partials, half });
     // What lies there already is added to, and a row more shows whether anything is written beyond the last.
     const y = { view: bench.floats(values), ld: outputs };
     ops[direction](weight, tokens, from, y, options);

@@ -1,7 +1,9 @@
 /** Matrix products: the square one that everybody quotes, the shapes of a model, and the narrow ones of LoRA. */
 import { type KernelProfile, type MatmulTile, usesHalf } from '../gpu/profile';
+import { expandsNf4 } from '../ops/expand-choice';
+import { ExpandedWeight } from '../ops/expanded-weight';
 import { factorValues, HalfOperands, halfValues } from '../ops/half';
-import { MatmulOps } from '../ops/matmul';
+import { MatmulOps, type ProductMeans } from '../ops/matmul';
 import type { Weight, WeightFormat } from '../ops/weight';
 import { type Bench, type Measurement, measure, measureOnGpu, type Work, worstDifference } from './harness';
 import { randomMatrix } from './synthetic';
@@ -35,12 +37,12 @@ export async function productTimes(
     const works = profiles.flatMap(([label, profile]): Work[] => {
       const name = `${c.direction} ${c.format} ${c.tokens} x ${c.columns} -> ${c.rows}${label && ` ${label}`}`;
       const work = { group, name, flops: 2 * c.tokens * c.rows * c.columns };
-      const half = operands(bench, profile, c);
-      const whole = { ...work, record: () => product(bench, profile, c, weight, x, y, half) };
-      if (!half) return [whole];
+      const scratch = operands(bench, profile, c);
+      const whole = { ...work, record: () => product(bench, profile, c, weight, x, y, scratch) };
+      if (!scratch.half) return [whole];
       // Both operands are f16 already: the product alone. Then with what makes them so.
       return [
-        { ...work, name: `${name} from f16`, record: () => product(bench, profile, c, weight, x, y, half, true) },
+        { ...work, name: `${name} from f16`, record: () => product(bench, profile, c, weight, x, y, scratch, true) },
         { ...whole, name: `${name} with its conversions` },
       ];
     });
@@ -55,17 +57,23 @@ export async function productTimes(
 
 type Buffer = ReturnType<Bench['floats']>;
 
-/** Room for f16 operands, in tiers that have such. */
-function operands(bench: Bench, profile: KernelProfile, c: ProductCase): HalfOperands | undefined {
-  if (!usesHalf(profile)) return undefined;
-  return new HalfOperands(bench.cmd, profile, {
+type Scratch = Pick<ProductMeans, 'half' | 'expanded'>;
+
+/** Room for f16 operands, in tiers that have such; in f32 for a weight of NF4. */
+function operands(bench: Bench, profile: KernelProfile, c: ProductCase): Scratch {
+  if (!usesHalf(profile)) {
+    if (!expandsNf4(profile, c, c.tokens)) return {};
+    return { expanded: new ExpandedWeight(bench.cmd, 'f32', bench.buffer(4 * c.rows * c.columns)) };
+  }
+  const half = new HalfOperands(bench.cmd, profile, {
     x: bench.buffer(2 * halfValues(profile, c.tokens, Math.max(c.rows, c.columns))),
     factors: bench.buffer(4 * factorValues(profile, c.tokens, Math.max(c.rows, c.columns))),
     w: bench.buffer(2 * halfValues(profile, c.rows, c.columns)),
   });
+  return { half };
 }
 
-/** @param ready rows and weight are in scratch from the last call */
+/** @param ready rows and weight are in scratch as f16 from the last call */
 function product(
   bench: Bench,
   profile: KernelProfile,
@@ -73,14 +81,16 @@ function product(
   weight: Weight,
   x: Buffer,
   y: Buffer,
-  half?: HalfOperands,
+  scratch: Scratch,
   ready = false,
 ): void {
-  const ops = new MatmulOps(bench.cmd, profile, undefined, undefined, half);
+  const { half, expanded } = scratch;
+  const ops = new MatmulOps(bench.cmd, profile, scratch);
   const rowsX = { view: x, ld: c.columns };
   const rowsY = { view: y, ld: c.rows };
   const [from, to] = c.direction === 'forward' ? [rowsX, rowsY] : [rowsY, rowsX];
-  if (!ready) half?.forget();
+  if (!ready) half?.w.forget();
+  expanded?.forget();
   const options = ready && half ? { half: half.last } : {};
   if (c.direction === 'forward') ops.forward(weight, c.tokens, from, to, options);
   else ops.backward(weight, c.tokens, from, to, options);

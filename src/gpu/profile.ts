@@ -124,8 +124,8 @@ export function profileFor(
   return {
     tier,
     ...(onUnits && matrix.operands === 'f32' && { floatMatrix: matrix }),
-    // A weight becomes f16 anew for every stretch, which takes as long as a hundred rows of its product.
-    ...(onUnits && matrix.operands !== 'f32' && { matrix, mlpBytes: 2 ** 28 }),
+    // A weight becomes f16, or f32, anew for every stretch, which takes as long as a hundred rows of its product on matrix units.
+    ...(onUnits && matrix.operands !== 'f32' ? { matrix, mlpBytes: 2 ** 28 } : { mlpBytes: 2 ** 27 }),
     ...(tier === 'f16' && { half: HALF }),
     direct: false,
     large: roomy ? SQUARE : MODEST,

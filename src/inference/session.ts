@@ -56,7 +56,10 @@ export class InferenceSession {
     const slabs = adapter && 'slabs' in adapter ? adapter.slabs : memory;
     const buffers = { get: (name: string) => (/^(lora|dora)\./.test(name) ? slabs : memory).get(name) };
     this.#adapted = adapter && new Projections(cmd, gpu.profile, weights, lora, buffers, { special: matvec });
-    this.#matmul = new MatmulOps(cmd, gpu.profile, { buffer: memory.get('matmul.partials') }, matvec);
+    this.#matmul = new MatmulOps(cmd, gpu.profile, {
+      partials: { buffer: memory.get('matmul.partials') },
+      special: matvec,
+    });
   }
 
   /** Allocates all buffers. Throws GpuError `out-of-memory` or `limits`; nothing stays allocated then. */

@@ -4,9 +4,9 @@ import type { KernelProfile } from '../gpu/profile';
 import type { WeightFormat } from '../ops/weight';
 import type { HParams } from '../train/hparams';
 import type { LlamaConfig } from './config';
-import { halfSpecs } from './half-plan';
 import { stretchTokens } from './layer-values';
 import { loraLayout } from './lora';
+import { type OperandKernels, operandSpecs } from './operand-plan';
 import {
   bindingLimit,
   type DeviceLimits,
@@ -18,7 +18,7 @@ import {
 } from './plan';
 
 /** What of a device's kernels decides how much memory a run takes: the tile of attention, and what a faster tier adds. */
-export type PlannedKernels = Pick<KernelProfile, 'attentionTile' | 'mlpBytes' | 'matrix' | 'half' | 'rowThreads'>;
+export type PlannedKernels = Pick<KernelProfile, 'attentionTile' | 'mlpBytes'> & OperandKernels;
 
 export interface EstimateInput {
   config: LlamaConfig;
@@ -53,7 +53,7 @@ export function estimateSpecs(input: EstimateInput, limits: DeviceLimits, kernel
   return [
     ...weightSpecs(tables, limits),
     ...runSpecs(config, lora, capacity, hparams),
-    ...halfSpecs(kernels, config, capacity, limits),
+    ...operandSpecs(kernels, config, format === 'NF4', capacity, limits),
   ];
 }
 

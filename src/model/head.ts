@@ -65,7 +65,7 @@ export class HeadRunner {
     this.#config = config;
     this.#weights = weights;
     this.#memory = memory;
-    this.#matmul = new MatmulOps(cmd, profile, { buffer: memory.get('matmul.partials') }, undefined, half);
+    this.#matmul = new MatmulOps(cmd, profile, { partials: { buffer: memory.get('matmul.partials') }, half });
     this.#tile = headTile(config, capacity);
   }
 

@@ -45,9 +45,15 @@ export function stretchTokens(c: LlamaConfig, bytes: number): number {
   return Math.max(64, Math.floor(bytes / (2 * c.intermediateSize * 4) / 64) * 64);
 }
 
+/** `tokens` in as few stretches of at most `most` as can be, all of about one length, a multiple of 64 where there are several. */
+export function evenStretch(tokens: number, most: number): number {
+  const count = Math.ceil(tokens / most);
+  return count <= 1 ? tokens : Math.ceil(tokens / count / 64) * 64;
+}
+
 /** Tokens that the second half of a layer works on at a time: by default gate and up of a stretch take at most 64 MiB. */
 export function mlpStretch(c: LlamaConfig, { tokens, stretch }: PackCapacity): number {
-  return Math.min(tokens, stretch ?? stretchTokens(c, 2 ** 26));
+  return evenStretch(tokens, stretch ?? stretchTokens(c, 2 ** 26));
 }
 
 /**
@@ -80,9 +86,7 @@ function layerValues(c: LlamaConfig, lora: LoraLayout, capacity: PackCapacity): 
   });
   const mlp = Object.entries(mlpWidths(c, lora)).map(([name, width]): Value => {
     const own = (layer: number) =>
-      Array.from({ length: Math.ceil(tokens / stretch) }, (_, i) =>
-        spec(`${name}.${layer}.${i}`, Math.min(stretch, tokens - i * stretch) * width),
-      );
+      Array.from({ length: Math.ceil(tokens / stretch) }, (_, i) => spec(`${name}.${layer}.${i}`, stretch * width));
     return { name: name as LayerBuffer, own, shared: spec(name, stretch * width) };
   });
   return [...attention, ...mlp];

@@ -21,6 +21,7 @@ import type { LlamaConfig } from './config';
 import {
   type AttentionBuffer,
   attentionWidths,
+  evenStretch,
   type LayerBuffer,
   type MlpBuffer,
   mlpStretch,
@@ -58,6 +59,11 @@ const from = (rows: Rows, first: number): Rows => ({
   view: { buffer: rows.view.buffer, offset: first * rows.ld * 4 },
 });
 
+/** One of the stretches of a pass. */
+interface Stretch extends Span {
+  index: number;
+}
+
 export class LayerRunner {
   readonly #cmd: Commands;
   readonly #profile: KernelProfile;
@@ -67,7 +73,7 @@ export class LayerRunner {
   readonly #memory: Memory;
   readonly #places: Places[] = [];
   readonly #grad: Record<'hidden' | 'normed' | 'attn' | 'qkv', Rows>;
-  /** Tokens of one stretch. */
+  /** The most tokens of one stretch. */
   readonly #stretch: number;
   /** The layer whose values the shared buffers hold: the last one from the end of the forward to its own backward. */
   #latest = -1;
@@ -196,7 +202,7 @@ export class LayerRunner {
   // ------------------------------------------------------------------------------------------------ second half
 
   /** Up to the input of down_proj and its low-rank part. */
-  #mlpForward(layer: number, span: Span, there: There): void {
+  #mlpForward(layer: number, span: Stretch, there: There): void {
     const { intermediateSize } = this.#config;
     const b = this.#mlp(layer, span);
     const mid = from(this.#attention(layer).mid, span.first);
@@ -210,7 +216,7 @@ export class LayerRunner {
     if (!there('uDown')) this.#projections.lowRank(layer, 'down', b.act, b.uDown, span);
   }
 
-  #mlpBackward(layer: number, span: Span, accumulate: boolean): void {
+  #mlpBackward(layer: number, span: Stretch, accumulate: boolean): void {
     const { intermediateSize } = this.#config;
     const b = this.#mlp(layer, span);
     const dNormed = from(this.#grad.normed, span.first);
@@ -237,13 +243,15 @@ export class LayerRunner {
     return this.#places[layer].attention;
   }
 
-  #mlp(layer: number, span: Span): Places['mlp'][number] {
-    return this.#places[layer].mlp[span.first / this.#stretch];
+  #mlp(layer: number, span: Stretch): Places['mlp'][number] {
+    return this.#places[layer].mlp[span.index];
   }
 
-  *#stretches({ tokens }: PackShape): Generator<Span> {
-    for (let first = 0; first < tokens; first += this.#stretch) {
-      yield { first, tokens: Math.min(this.#stretch, tokens - first) };
+  *#stretches({ tokens }: PackShape): Generator<Stretch> {
+    const length = evenStretch(tokens, this.#stretch);
+    for (let index = 0; index * length < tokens; index++) {
+      const first = index * length;
+      yield { index, first, tokens: Math.min(length, tokens - first) };
     }
   }
 

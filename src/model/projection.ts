@@ -9,8 +9,7 @@ import type { Memory } from '../gpu/memory';
 import type { KernelProfile } from '../gpu/profile';
 import { type DoraModule, doraBackward, doraScale } from '../ops/dora';
 import { type DropoutMask, dropout } from '../ops/dropout';
-import type { HalfOperands } from '../ops/half';
-import { type ForwardKernel, MatmulOps } from '../ops/matmul';
+import { MatmulOps, type ProductMeans } from '../ops/matmul';
 import type { ProductOptions, Rows } from '../ops/product';
 import { matrix, type Weight } from '../ops/weight';
 import { TARGET_MODULES, type TargetModule } from '../train/hparams';
@@ -65,15 +64,14 @@ export class Projections {
     weights: Weights,
     lora: LoraLayout,
     memory: Pick<Memory, 'get'>,
-    products: { special?: ForwardKernel; half?: HalfOperands } = {},
+    products: Omit<ProductMeans, 'partials'> = {},
   ) {
     this.#cmd = cmd;
     this.#profile = profile;
     this.#weights = weights;
     this.#lora = lora;
     this.#memory = memory;
-    const partials = { buffer: memory.get('matmul.partials') };
-    this.#matmul = new MatmulOps(cmd, profile, partials, products.special, products.half);
+    this.#matmul = new MatmulOps(cmd, profile, { ...products, partials: { buffer: memory.get('matmul.partials') } });
   }
 
   /** DoRA: takes the factors from the adapter as it is now; with `start` the magnitudes as well, from the norms. */

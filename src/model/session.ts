@@ -5,13 +5,15 @@ import type { Commands } from '../gpu/commands';
 import type { Gpu } from '../gpu/device';
 import { Memory } from '../gpu/memory';
 import { embedding } from '../ops/embedding';
+import { EXPANDED } from '../ops/expand-choice';
+import { ExpandedWeight } from '../ops/expanded-weight';
 import { HalfOperands, halfScratch } from '../ops/half';
 import type { LlamaConfig } from './config';
-import { halfSpecs } from './half-plan';
 import { HeadRunner } from './head';
 import { LayerRunner } from './layer';
 import type { LoraLayout } from './lora';
 import { momentBlocks } from './moments';
+import { operandSpecs } from './operand-plan';
 import { type PackCapacity, type RunOptions, runSpecs } from './plan';
 import { type DropoutPass, Projections } from './projection';
 import { ropeTable } from './rope';
@@ -54,7 +56,8 @@ export class Session {
     this.memory = memory;
     const scratch = halfScratch(memory);
     const half = scratch && new HalfOperands(cmd, gpu.profile, scratch);
-    this.#projections = new Projections(cmd, gpu.profile, weights, lora, memory, { half });
+    const expanded = memory.has(EXPANDED) ? new ExpandedWeight(cmd, 'f32', memory.get(EXPANDED)) : undefined;
+    this.#projections = new Projections(cmd, gpu.profile, weights, lora, memory, { half, expanded });
     const parts = [cmd, gpu.profile, config, weights, this.#projections, lora, memory] as const;
     this.#layers = new LayerRunner(...parts, capacity);
     this.#head = new HeadRunner(cmd, gpu.profile, config, weights, memory, capacity, half);
@@ -69,8 +72,8 @@ export class Session {
   ): Promise<Session> {
     const memory = new Memory(model.gpu.device);
     const { device, profile } = model.gpu;
-    const half = halfSpecs(profile, model.config, capacity, device.limits);
-    await memory.allocate([...runSpecs(model.config, lora, capacity, options), ...half]);
+    const operands = operandSpecs(profile, model.config, model.weights.nf4, capacity, device.limits);
+    await memory.allocate([...runSpecs(model.config, lora, capacity, options), ...operands]);
     const { queue } = model.gpu.device;
     const table = ropeTable(model.config.rope, model.config.headDim, capacity.positions);
     queue.writeBuffer(memory.get('rope.table'), 0, table);

@@ -104,6 +104,11 @@ export class Weights {
     return this.get(EMBEDDING);
   }
 
+  /** Whether any projection is NF4. */
+  get nf4(): boolean {
+    return [...this.byName.values()].some(({ format }) => format === 'NF4');
+  }
+
   get head(): Weight {
     return this.tied ? this.embedding : this.get(HEAD);
   }

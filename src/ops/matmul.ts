@@ -1,7 +1,9 @@
 /** Matrix products with frozen or trainable weights, in both directions, with LoRA in the epilogue. */
-import type { Commands, View } from '../gpu/commands';
+import type { Commands } from '../gpu/commands';
 import { type KernelProfile, usesHalf } from '../gpu/profile';
-import type { HalfOperands, HalfRows } from './half';
+import { expandsNf4 } from './expand-choice';
+import { expandedPart } from './expanded-weight';
+import type { HalfRows } from './half';
 import { FEWEST_ROWS, suitsMatrix } from './matmul_matrix';
 import type { Product, ProductOptions, Rows } from './product';
 import { type Means, recordProduct } from './record-product';
@@ -10,34 +12,27 @@ import type { Weight } from './weight';
 /** Records a forward product with a kernel of its own and answers true, or leaves it alone. */
 export type ForwardKernel = (cmd: Commands, profile: KernelProfile, product: Product) => boolean;
 
+/** What products may use beside the device. */
+export interface ProductMeans extends Means {
+  /** Asked first for every forward product. */
+  special?: ForwardKernel;
+}
+
 export class MatmulOps {
   readonly cmd: Commands;
   readonly profile: KernelProfile;
-  readonly partials: View | undefined;
-  readonly special: ForwardKernel | undefined;
-  readonly #half: HalfOperands | undefined;
+  readonly #means: ProductMeans;
 
-  /**
-   * @param partials room for PARTIAL_VALUES; without it no product is split
-   * @param special asked first for every forward product
-   * @param half room for operands as f16; without it products stay in f32
-   */
-  constructor(cmd: Commands, profile: KernelProfile, partials?: View, special?: ForwardKernel, half?: HalfOperands) {
+  constructor(cmd: Commands, profile: KernelProfile, means: ProductMeans = {}) {
     this.cmd = cmd;
     this.profile = profile;
-    this.partials = partials;
-    this.special = special;
-    this.#half = half;
+    this.#means = means;
   }
 
   /** x [m, k] as f16 for the `half` of several products; undefined where they would not use it. Good until the next product. */
   half(m: number, k: number, x: Rows): HalfRows | undefined {
-    if (!usesHalf(this.profile) || m < FEWEST_ROWS || k % 32 !== 0 || !this.#half?.fits(m, k)) return undefined;
-    return this.#half.rows(m, k, x);
-  }
-
-  get #means(): Means {
-    return { profile: this.profile, partials: this.partials, half: this.#half };
+    if (!usesHalf(this.profile) || m < FEWEST_ROWS || k % 32 !== 0 || !this.#means.half?.fits(m, k)) return undefined;
+    return this.#means.half.rows(m, k, x);
   }
 
   /**
@@ -73,7 +68,7 @@ export class MatmulOps {
         wOffset: part.offset + (first - part.firstRow) * weight.columns,
         flags: ['B_ROWS_N'],
       };
-      if (!this.special?.(this.cmd, this.profile, product)) recordProduct(this.cmd, this.#means, product);
+      if (!this.#means.special?.(this.cmd, this.profile, product)) this.#record(product);
     }
   }
 
@@ -94,7 +89,7 @@ export class MatmulOps {
       const first = Math.max(range[0], part.firstRow);
       const last = Math.min(range[1], part.firstRow + part.rows);
       if (first >= last) continue;
-      recordProduct(this.cmd, this.#means, {
+      this.#record({
         ...options,
         accumulate,
         lora,
@@ -117,19 +112,24 @@ export class MatmulOps {
   }
 
   /**
-   * dX [m, columns] = Σ dY_i W_i (+ dU A) (+ residual) (+ dX) of weights whose dY lie side by side in `dy`, as one product of f16
-   * operands. Answers false, having done nothing, where that cannot be.
+   * dX [m, columns] = Σ dY_i W_i (+ dU A) (+ residual) (+ dX) of weights whose dY lie side by side in `dy`, as one product with all
+   * of them in scratch. Answers false, having done nothing, where that cannot be.
    */
   backwardStacked(weights: readonly Weight[], m: number, dy: Rows, dx: Rows, options: ProductOptions = {}): boolean {
-    const half = this.#half;
+    const { half, expanded } = this.#means;
     const [weight] = weights;
     const k = weights.reduce((sum, { rows }) => sum + rows, 0);
     const product = { ...options, m, n: weight.columns, k, x: dy, y: dx, weight, part: weight.parts[0], wOffset: 0 };
     const plain: Product = { ...product, flags: [] };
-    if (!usesHalf(this.profile) || !half || m === 0 || !suitsMatrix(plain, this.profile)) return false;
-    if (!half.stacks(weights) || !half.fits(m, k, k, weight.columns)) return false;
-    const operands = { x: half.rows(m, k, dy), w: half.stacked(weights) };
-    recordProduct(this.cmd, this.#means, { ...plain, operands });
+    if (m === 0) return false;
+    if (expanded && weights.every((w) => expandsNf4(this.profile, w, m)) && expanded.stacks(weights)) {
+      this.#record({ ...plain, ...expandedPart(expanded.takeStacked(weights), k, weight.columns) });
+      return true;
+    }
+    if (!usesHalf(this.profile) || !half || !suitsMatrix(plain, this.profile)) return false;
+    if (!half.w.stacks(weights) || !half.fits(m, k)) return false;
+    const operands = { x: half.rows(m, k, dy), w: half.w.takeStacked(weights) };
+    this.#record({ ...plain, operands });
     return true;
   }
 
@@ -149,7 +149,7 @@ export class MatmulOps {
       parts: [{ firstRow: 0, rows: tokens, data: q.view, offset: q.offset ?? 0 }],
       trainable: true,
     };
-    recordProduct(this.cmd, this.#means, {
+    this.#record({
       ...options,
       m: p.columns,
       n: q.columns,
@@ -161,5 +161,9 @@ export class MatmulOps {
       wOffset: q.offset ?? 0,
       flags: ['A_ROWS_K'],
     });
+  }
+
+  #record(product: Product): void {
+    recordProduct(this.cmd, this.profile, this.#means, product);
   }
 }

@@ -118,6 +118,6 @@ export function matrixOperands(half: HalfOperands, product: Product, x?: HalfRow
   if (!half.fits(m, k, (n * k) / weight.columns, weight.columns)) return null;
   return {
     x: x && x.m === m && x.k === k ? x : half.rows(m, k, product.x),
-    w: half.weight(weight, part, wOffset, n * k),
+    w: half.w.take(weight, part, wOffset, n * k),
   };
 }

@@ -2,6 +2,8 @@
 import splitSumSource from '../../shaders/split_sum.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
 import { type KernelProfile, usesHalf } from '../gpu/profile';
+import { expandsNf4 } from './expand-choice';
+import { type ExpandedWeight, expandedPart } from './expanded-weight';
 import type { HalfOperands } from './half';
 import { halfProduct, pickHalfTile } from './matmul_half';
 import { matrixOperands, matrixProduct, pickMatrixTile, suitsMatrix, tileColumns, tileRows } from './matmul_matrix';
@@ -11,20 +13,24 @@ import type { Product } from './product';
 import { itemGroups } from './rows';
 import { chooseTile, splitCount, splitParts } from './tile-choice';
 
-/** The device's ways to make products, and room for them. */
+/** Room for the ways to make products. */
 export interface Means {
-  profile: KernelProfile;
+  /** Of PARTIAL_VALUES; without it no product is split. */
   partials?: View;
+  /** For operands as f16; without it products stay in f32. */
   half?: HalfOperands;
+  /** For a weight of NF4 as f32; without it every kernel decodes its own. */
+  expanded?: ExpandedWeight;
 }
 
 /** Records a product by the kernel that suits it, with K in parts where that fills the device. */
-export function recordProduct(cmd: Commands, means: Means, product: Product): void {
-  if (product.m === 0 || product.n === 0) return;
+export function recordProduct(cmd: Commands, profile: KernelProfile, means: Means, given: Product): void {
+  if (given.m === 0 || given.n === 0) return;
+  const product = expand(profile, means, given);
   const { n, k, lora, alpha = 1 } = product;
-  const { partials, profile } = means;
+  const { partials } = means;
   const maySplit = partials !== undefined && !profile.direct && !(lora && alpha !== 1);
-  const { bk, splits, record } = kernelFor(cmd, means, product, maySplit);
+  const { bk, splits, record } = kernelFor(cmd, profile, means, product, maySplit);
   const { parts, tiles } = splitParts(bk, k, splits);
   if (parts === 1) {
     record(product, 1, tiles);
@@ -36,6 +42,14 @@ export function recordProduct(cmd: Commands, means: Means, product: Product): vo
   sumParts(cmd, product, partials!, parts);
 }
 
+/** The product with its weight as f32 in scratch, where that is faster. */
+function expand(profile: KernelProfile, { expanded }: Means, product: Product): Product {
+  const { m, n, k, weight, part, wOffset } = product;
+  const rows = (n * k) / weight.columns;
+  if (!expanded || !expandsNf4(profile, weight, m) || rows > expanded.rows(weight.columns)) return product;
+  return { ...product, ...expandedPart(expanded.take(weight, part, wOffset, n * k), rows, weight.columns) };
+}
+
 /** A kernel and how to use it: values of K in a tile, into how many parts K is best split. */
 interface Recorder {
   bk: number;
@@ -44,7 +58,13 @@ interface Recorder {
   record(product: Product, parts: number, tiles: number): void;
 }
 
-function kernelFor(cmd: Commands, { profile, half }: Means, product: Product, maySplit: boolean): Recorder {
+function kernelFor(
+  cmd: Commands,
+  profile: KernelProfile,
+  { half }: Means,
+  product: Product,
+  maySplit: boolean,
+): Recorder {
   const { m, n, k } = product;
   const units = profile.matrix;
   const takesHalf = usesHalf(profile) && half && suitsMatrix(product, profile);

@@ -6,8 +6,8 @@ import { totalBytes } from '../../src/gpu/memory';
 import { profileFor } from '../../src/gpu/profile';
 import type { MatrixUnits, Tier } from '../../src/gpu/tiers';
 import { estimateSpecs } from '../../src/model/estimate';
-import { halfSpecs } from '../../src/model/half-plan';
 import { KNOWN_CONFIGS } from '../../src/model/known-configs';
+import { operandSpecs } from '../../src/model/operand-plan';
 import { DEFAULT_HPARAMS } from '../../src/train/hparams';
 import { planTraining } from '../../src/train/run-plan';
 
@@ -31,7 +31,7 @@ it.each<[Tier, number]>([
   const hparams = { ...DEFAULT_HPARAMS, max_length: LENGTH, per_device_train_batch_size: PAIRS };
   const pairs = randomPairs({ pairs: PAIRS, length: LENGTH, prompt: LENGTH / 2 }, PAIRS, config.vocabSize);
   const run = planTraining(config, limits, profile, { ...hparams, max_steps: 1 }, pairs, [], PAIRS * 2 * LENGTH);
-  const planned = [...run.buffers, ...halfSpecs(profile, config, run.capacity, limits)];
+  const planned = [...run.buffers, ...operandSpecs(profile, config, true, run.capacity, limits)];
   const input = { config, format: 'NF4' as const, hparams, pairs: PAIRS, promptShare: 0.5 };
   const estimated = estimateSpecs(input, limits, profile).filter(({ group }) => group !== 'weights');
   expect(estimated.map(({ name }) => name).sort()).toEqual(planned.map(({ name }) => name).sort());

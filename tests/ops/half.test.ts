@@ -68,7 +68,7 @@ describe('weights as f16', () => {
     const data = { buffer: upload(device, bits) };
     const weight: Weight = { name: 'w', rows: 64, columns: 32, format: 'BF16', parts: [] };
     const part = { firstRow: 0, rows: 64, data, offset: 0 };
-    const view = half.weight(weight, part, 8 * 32, 16 * 32);
+    const view = half.w.take(weight, part, 8 * 32, 16 * 32);
     await cmd.finish();
     const actual = await halves(view.buffer, 16 * 32);
     actual.forEach((value, i) => {
@@ -76,9 +76,9 @@ describe('weights as f16', () => {
       expect(Math.abs(value - expected)).toBeLessThanOrEqual(Math.abs(expected) * 2 ** -7 + 2 ** -24);
     });
     const before = cmd.dispatches;
-    half.weight(weight, part, 8 * 32, 16 * 32);
+    half.w.take(weight, part, 8 * 32, 16 * 32);
     expect(cmd.dispatches).toBe(before);
-    half.weight(weight, part, 0, 16 * 32);
+    half.w.take(weight, part, 0, 16 * 32);
     expect(cmd.dispatches).toBe(before + 1);
     cmd.destroy();
   });

@@ -25,7 +25,7 @@ const TOLERANCE = 13 * 2 ** -11;
 async function product(c: Case, rng: Rng) {
   const p = makeProduct(c, rng);
   const half = new HalfOperands(cmd, profile, scratch());
-  const ops = new MatmulOps(cmd, profile, c.split ? output(PARTIAL_VALUES) : undefined, undefined, half);
+  const ops = new MatmulOps(cmd, profile, { partials: c.split ? output(PARTIAL_VALUES) : undefined, half });
   const before = cmd.dispatches;
   const made = await runProduct(ops, c, p);
   const bound = p.squares.map((v, i) => TOLERANCE * Math.sqrt(v) + 2 ** -21 * p.added[i]);
@@ -88,7 +88,7 @@ describe.skipIf(why)(`gradients of several weights in one product${why}`, () => 
     const u = { view: input(rng.normals(m * 8)), ld: 8 };
     const lora = { u, v: { view: input(rng.normals(8 * columns, 0.5)), ld: columns }, rank: 8 };
     const [together, apart] = [output(m * columns), output(m * columns)];
-    const ops = new MatmulOps(cmd, profile, undefined, undefined, new HalfOperands(cmd, profile, scratch()));
+    const ops = new MatmulOps(cmd, profile, { half: new HalfOperands(cmd, profile, scratch()) });
     const plain = new MatmulOps(cmd, { ...profile, tier: 'f32', half: undefined });
     await run(() => {
       expect(ops.backwardStacked(weights, m, dy, { view: together, ld: columns }, { lora })).toBe(true);

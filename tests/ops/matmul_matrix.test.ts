@@ -29,7 +29,7 @@ async function product(c: Case, rng: Rng, spelling: MatrixUnits['spelling']) {
   const matrix: MatrixUnits = { spelling, subgroup: 16 };
   const profile: KernelProfile = { ...gpuProfiles['GPU, small tile'], tier: 'subgroup-matrix', matrix };
   const half = new HalfOperands(cmd, profile, scratch);
-  const ops = new MatmulOps(cmd, profile, c.split ? output(PARTIAL_VALUES) : undefined, undefined, half);
+  const ops = new MatmulOps(cmd, profile, { partials: c.split ? output(PARTIAL_VALUES) : undefined, half });
   const before = cmd.dispatches;
   const made = await runProduct(ops, c, p, cmd);
   const bound = p.squares.map((v, i) => TOLERANCE * Math.sqrt(v) + 2 ** -21 * p.added[i]);

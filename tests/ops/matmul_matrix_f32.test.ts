@@ -41,7 +41,7 @@ describe('products on emulated matrix units for f32', () => {
     const profile: KernelProfile = { ...gpuProfiles['GPU, small tile'], tier: 'subgroup-matrix', floatMatrix };
     const p = makeProduct(c, rng);
     names.clear();
-    const ops = new MatmulOps(cmd, profile, c.split ? output(PARTIAL_VALUES) : undefined);
+    const ops = new MatmulOps(cmd, profile, { partials: c.split ? output(PARTIAL_VALUES) : undefined });
     const { actual, tidy } = await runProduct(ops, c, p, cmd);
     expect([...names][0]).toMatch(/^matmul matrix f32/);
     const bound = productBound(c, p);

@@ -215,7 +215,7 @@ export async function checkProduct(
   profile: KernelProfile,
   c: Case,
   rng: Rng,
-  ops = new MatmulOps(cmd, profile, c.split ? output(PARTIAL_VALUES) : undefined),
+  ops = new MatmulOps(cmd, profile, { partials: c.split ? output(PARTIAL_VALUES) : undefined }),
 ) {
   const p = makeProduct(c, rng);
   const { actual, tidy } = await runProduct(ops, c, p);

@@ -1,19 +1,27 @@
-/** GPU memory for operands of products as f16, in the tiers that have such. Beside plan.ts's table of a run. */
+/** GPU memory for operands of products in another format than they have: f16, or f32 in place of NF4. Beside plan.ts's table of a run. */
 import { type BufferSpec, bufferSpec } from '../gpu/memory';
 import { type KernelProfile, usesHalf } from '../gpu/profile';
+import { EXPANDED, expandsNf4 } from '../ops/expand-choice';
 import { factorValues, halfValues } from '../ops/half';
 import { type LlamaConfig, projectionShapes } from './config';
 import { mlpStretch } from './layer-values';
 import { bindingLimit, type DeviceLimits, headTile, type PackCapacity } from './plan';
 
-/** Room for the rows and the weight of any product of a run, and for what attention's backward scales by; nothing for tiers whose products read f32. */
-export function halfSpecs(
-  profile: Pick<KernelProfile, 'matrix' | 'half' | 'rowThreads'>,
+/** What of a device's kernels decides which operands become another format. */
+export type OperandKernels = Pick<KernelProfile, 'matrix' | 'floatMatrix' | 'half' | 'direct' | 'rowThreads'>;
+
+/**
+ * Room for the rows and the weight of any product of a run as f16, and for what attention's backward scales by; in f32, for a weight of NF4.
+ * @param nf4 whether projections are NF4
+ */
+export function operandSpecs(
+  profile: OperandKernels,
   c: LlamaConfig,
+  nf4: boolean,
   capacity: PackCapacity,
   limits: DeviceLimits,
 ): BufferSpec[] {
-  if (!usesHalf(profile)) return [];
+  if (!usesHalf(profile)) return nf4 ? expandedSpecs(profile, c, capacity, limits) : [];
   const { tokens } = capacity;
   const tile = headTile(c, capacity);
   // Rows and columns of what products read.
@@ -35,4 +43,15 @@ export function halfSpecs(
     bufferSpec('half.w', 'activations', Math.min(2 * w, most)),
     ...(profile.matrix ? [bufferSpec('half.tops', 'activations', 4 * tokens * c.heads)] : []),
   ];
+}
+
+function expandedSpecs(
+  profile: OperandKernels,
+  c: LlamaConfig,
+  { tokens }: PackCapacity,
+  limits: DeviceLimits,
+): BufferSpec[] {
+  if (!expandsNf4(profile, { format: 'NF4' }, tokens)) return [];
+  const values = Math.max(...Object.values(projectionShapes(c)).map(([rows, columns]) => rows * columns));
+  return [bufferSpec(EXPANDED, 'activations', Math.min(4 * values, bindingLimit(limits)))];
 }
