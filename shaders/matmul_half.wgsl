@@ -100,19 +100,20 @@ fn pack4(value: vec4f) -> vec2u {
   return vec2u(pack2x16float(v.xy), pack2x16float(v.zw));
 }
 
-fn load_u(row: u32, k: u32) -> vec2u {
-  let value = u[(p.u_offset + row * p.ldu + k) / 4u] / (256.0 * factors[row / 16u]);
+fn load_u(row: u32, k: u32, u_column: u32) -> vec2u {
+  let value = u[(p.u_offset + row * p.ldu + u_column + k) / 4u] / (256.0 * factors[row / 16u]);
   return pack4(select(vec4f(), value, k < p.rank));
 }
 
 fn load_v(at: u32, k: u32) -> vec2u { return pack4(select(vec4f(), 256.0 * v[(p.v_offset + at) / 4u], k < p.rank)); }
 
 fn fetch_lora(next: ptr<function, Next>, m0: u32, n0: u32, k0: u32, thread: u32) {
+  let u_column = p.rank * (u32(n0 >= p.second) + u32(n0 >= p.third));
   for (var s = 0u; s < A_LOADS; s++) {
     let i = thread % THREADS + s * THREADS;
     let row = min(m0 + a_row(i), p.M - 1u);
     let k = k0 + 8u * a_item(i);
-    (*next).a[s] = vec4u(load_u(row, k), load_u(row, k + 4u));
+    (*next).a[s] = vec4u(load_u(row, k, u_column), load_u(row, k + 4u, u_column));
   }
   for (var s = 0u; s < B_LOADS; s++) {
     let i = thread % THREADS + s * THREADS;

@@ -68,9 +68,9 @@ fn pack8(a: vec4f, b: vec4f) -> vec4u {
 // Beyond f16's range is its largest value, not infinity.
 fn within(value: vec4f) -> vec4f { return clamp(value, vec4f(-65504.0), vec4f(65504.0)); }
 
-fn load_u(m: u32, k: u32) -> vec4u {
+fn load_u(m: u32, k: u32, u_column: u32) -> vec4u {
   let row = min(m, p.M - 1u);
-  let at = p.u_offset + row * p.ldu + k;
+  let at = p.u_offset + row * p.ldu + u_column + k;
   let factor = 1.0 / (256.0 * factors[row / 16u]);
   let low = select(vec4f(), u[at >> 2u] * factor, k < p.rank);
   let high = select(vec4f(), u[(at + 4u) >> 2u] * factor, k + 4u < p.rank);
@@ -175,6 +175,7 @@ fn main(
   //#endif
   //#end
   //#if LORA
+  let u_column = p.rank * (u32(n0 >= p.second) + u32(n0 >= p.third));
   let tiles = main_tiles + select(0u, (p.rank + BK - 1u) / BK, main_tiles == all_tiles);
   //#else
   let tiles = main_tiles;
@@ -212,7 +213,7 @@ fn main(
     //#if LORA
     if (t + 1u >= main_tiles && t + 1u < tiles) {
       //#repeat s A_LOADS
-      next_a$s = load_u(m0 + i_a$s / (BK / 8u), (t + 1u - main_tiles) * BK + i_a$s % (BK / 8u) * 8u);
+      next_a$s = load_u(m0 + i_a$s / (BK / 8u), (t + 1u - main_tiles) * BK + i_a$s % (BK / 8u) * 8u, u_column);
       //#end
       //#repeat s B_LOADS
       //#if B_ROWS_N

@@ -1,12 +1,12 @@
 // Parameters and bindings of all matrix product kernels, but for the weight (lib/weight.wgsl, lib/raw_weight.wgsl).
-// SPLITS: the kernel can split K. HALF: x holds f16. MATRIX: results are addressed one by one, as matrix units store them.
+// `second`, `third`: results from these columns on have a U of their own, beside the one before (HALF only). SPLITS: the kernel can split K. HALF: x holds f16. MATRIX: results are addressed one by one, as matrix units store them.
 struct Params {
   M: u32, N: u32, K: u32,
   ldx: u32, x_offset: u32,
   ldw: u32, w_offset: u32,
   ldy: u32, y_offset: u32,
   ldr: u32, r_offset: u32,
-  rank: u32, ldu: u32, u_offset: u32, ldv: u32, v_offset: u32,
+  rank: u32, ldu: u32, u_offset: u32, ldv: u32, v_offset: u32, second: u32, third: u32,
   alpha: f32, accumulate: u32, s_offset: u32,
   nested_blocks: u32, nested_offset: f32, nested_first: u32,
   //#if SPLITS

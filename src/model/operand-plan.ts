@@ -5,13 +5,14 @@ import { EXPANDED, expandsNf4 } from '../ops/expand-choice';
 import { factorValues, halfValues } from '../ops/half';
 import { type LlamaConfig, projectionShapes } from './config';
 import { mlpStretch } from './layer-values';
+import { LORA_GROUPS } from './lora';
 import { bindingLimit, type DeviceLimits, headTile, type PackCapacity } from './plan';
 
 /** What of a device's kernels decides which operands become another format. */
 export type OperandKernels = Pick<KernelProfile, 'matrix' | 'floatMatrix' | 'half' | 'direct' | 'rowThreads'>;
 
 /**
- * Room for the rows and the weight of any product of a run as f16, and for what attention's backward scales by; in f32, for a weight of NF4.
+ * Room for the rows and the weights of any product of a run as f16, those of a group together, and for what attention's backward scales by; in f32, for a weight of NF4.
  * @param nf4 whether projections are NF4
  */
 export function operandSpecs(
@@ -27,13 +28,19 @@ export function operandSpecs(
   // Rows and columns of what products read.
   const shapes = [
     [tokens, Math.max(c.hiddenSize, c.heads * c.headDim)],
-    [mlpStretch(c, capacity), c.intermediateSize],
+    [tokens, (c.heads + 2 * c.kvHeads) * c.headDim],
+    [mlpStretch(c, capacity), 2 * c.intermediateSize],
     [tile.rows, c.hiddenSize],
     [tile.rows, tile.columns],
   ];
   const x = Math.max(...shapes.map(([m, k]) => halfValues(profile, m, k)));
   const factors = Math.max(...shapes.map(([m, k]) => factorValues(profile, m, k)));
-  const weights = [...Object.values(projectionShapes(c)), [tile.columns, c.hiddenSize]];
+  const projections = projectionShapes(c);
+  const groups = Object.values(LORA_GROUPS).map((modules) => [
+    modules.reduce((sum, module) => sum + projections[module][0], 0),
+    projections[modules[0]][1],
+  ]);
+  const weights = [...groups, [tile.columns, c.hiddenSize]];
   const w = Math.max(...weights.map(([rows, columns]) => halfValues(profile, rows, columns)));
   // What a binding cannot hold stays with the f32 kernels.
   const most = bindingLimit(limits);

@@ -103,6 +103,7 @@ export class Projections {
   /** y of each projection of the group from x and u (+ residual, for groups of one). */
   forward(layer: number, name: LoraGroupName, x: Rows, u: Rows, y: GroupRows, span: Span, residual?: Rows): void {
     const modules = LORA_GROUPS[name];
+    if (this.#forwardStacked(layer, name, x, u, y, span)) return;
     const half = this.#matmul.half(span.tokens, this.#weight(layer, modules[0]).columns, x);
     for (const module of modules) this.#project(layer, module, x, u, y[module]!, span, { residual, half });
   }
@@ -132,26 +133,47 @@ export class Projections {
 
   // ------------------------------------------------------------------------------------------------ pieces
 
-  /** dX of a whole group in one product, where its dY lie side by side and the tier can. */
-  #backwardStacked(layer: number, name: LoraGroupName, dY: GroupRows, dU: Rows, span: Span, dX: Rows): boolean {
+  /** A group's weights and where the rows of the first begin, if there are several and their rows lie side by side. */
+  #together(layer: number, name: LoraGroupName, rows: GroupRows): { weights: Weight[]; first: Rows } | null {
     const modules = LORA_GROUPS[name];
-    if (modules.length === 1 || this.dropout) return false;
     const weights = modules.map((module) => this.#weight(layer, module));
-    const first = dY[modules[0]]!;
+    const first = rows[modules[0]]!;
     let column = first.offset ?? 0;
     for (const [i, module] of modules.entries()) {
-      const { view, ld, offset = 0 } = dY[module]!;
+      const { view, ld, offset = 0 } = rows[module]!;
       const beside = view.buffer === first.view.buffer && view.offset === first.view.offset && ld === first.ld;
-      if (!beside || offset !== column) return false;
+      if (!beside || offset !== column) return null;
       column += weights[i].rows;
     }
+    return modules.length > 1 ? { weights, first } : null;
+  }
+
+  /** y of a whole group in one product, where they lie side by side and the tier can. */
+  #forwardStacked(layer: number, name: LoraGroupName, x: Rows, u: Rows, y: GroupRows, span: Span): boolean {
+    const together = this.#together(layer, name, y);
+    const group = this.#group(layer, name);
+    if (!together || (group && group.modules.length < together.weights.length)) return false;
+    const options: ProductOptions = {};
+    if (group) {
+      const [{ slab, b, dora, outputs }, second] = group.modules;
+      const v = { view: this.#slab('param', slab), ld: this.#lora.paddedRank, offset: b };
+      options.lora = { u, v, rank: this.#lora.paddedRank, starts: [outputs, outputs + second.outputs] };
+      if (dora) options.columnScale = { view: this.#doraView, offset: dora.scale };
+    }
+    return this.#matmul.forwardStacked(together.weights, span.tokens, x, together.first, options);
+  }
+
+  /** dX of a whole group in one product, likewise. */
+  #backwardStacked(layer: number, name: LoraGroupName, dY: GroupRows, dU: Rows, span: Span, dX: Rows): boolean {
+    const together = this.#together(layer, name, dY);
+    if (!together || this.dropout) return false;
     const group = this.#group(layer, name);
     const lora = group && {
       u: dU,
       v: { view: this.#slab('param', group.slab), ld: group.inputs, offset: group.a },
       rank: group.width,
     };
-    return this.#matmul.backwardStacked(weights, span.tokens, first, dX, { lora });
+    return this.#matmul.backwardStacked(together.weights, span.tokens, together.first, dX, { lora });
   }
 
   #project(

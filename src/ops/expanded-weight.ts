@@ -60,12 +60,12 @@ export class ExpandedWeight {
     return { buffer: this.#buffer };
   }
 
-  /** Whether whole weights can lie here one below the other, each from a whole tile on. */
+  /** Whether whole weights can lie here one below the other, in f16 each from a whole tile of any kernel on. */
   stacks(weights: readonly Weight[]): boolean {
     const [{ columns }] = weights;
     let above = 0;
     const suited = weights.every(({ parts, rows, columns: own, trainable }) => {
-      const begins = this.#to !== 'f16 tiles' || above % 128 === 0;
+      const begins = this.#to === 'f32' || above % 128 === 0;
       const aligned = (this.#bytes * above * columns) % BINDING_ALIGNMENT === 0;
       above += rows;
       return begins && aligned && parts.length === 1 && own === columns && !trainable;

@@ -18,6 +18,8 @@ export interface ProductMeans extends Means {
   special?: ForwardKernel;
 }
 
+const totalRows = (weights: readonly Weight[]): number => weights.reduce((sum, { rows }) => sum + rows, 0);
+
 export class MatmulOps {
   readonly cmd: Commands;
   readonly profile: KernelProfile;
@@ -112,13 +114,36 @@ export class MatmulOps {
   }
 
   /**
+   * [Y_1, Y_2, …] [m, rows of all] = X [m, columns] [W_1; W_2; …]ᵀ (+ [U_1 B_1ᵀ, …] with lora.v = [B_1; …] and lora.starts) (times
+   * columnScale) as one product of f16 operands. Answers false, having done nothing, where that cannot be.
+   */
+  forwardStacked(weights: readonly Weight[], m: number, x: Rows, y: Rows, options: ProductOptions = {}): boolean {
+    const [weight] = weights;
+    const k = weight.columns;
+    const n = totalRows(weights);
+    const product: Product = {
+      ...options,
+      m,
+      n,
+      k,
+      x,
+      y,
+      weight,
+      part: weight.parts[0],
+      wOffset: 0,
+      flags: ['B_ROWS_N'],
+    };
+    return m > 0 && this.#halfStacked(weights, product);
+  }
+
+  /**
    * dX [m, columns] = Σ dY_i W_i (+ dU A) (+ residual) (+ dX) of weights whose dY lie side by side in `dy`, as one product with all
    * of them in scratch. Answers false, having done nothing, where that cannot be.
    */
   backwardStacked(weights: readonly Weight[], m: number, dy: Rows, dx: Rows, options: ProductOptions = {}): boolean {
-    const { half, expanded } = this.#means;
+    const { expanded } = this.#means;
     const [weight] = weights;
-    const k = weights.reduce((sum, { rows }) => sum + rows, 0);
+    const k = totalRows(weights);
     const product = { ...options, m, n: weight.columns, k, x: dy, y: dx, weight, part: weight.parts[0], wOffset: 0 };
     const plain: Product = { ...product, flags: [] };
     if (m === 0) return false;
@@ -126,10 +151,17 @@ export class MatmulOps {
       this.#record({ ...plain, ...expandedPart(expanded.takeStacked(weights), k, weight.columns) });
       return true;
     }
-    if (!usesHalf(this.profile) || !half || !suitsMatrix(plain, this.profile)) return false;
+    return this.#halfStacked(weights, plain);
+  }
+
+  /** A product with such weights, of f16 operands. */
+  #halfStacked(weights: readonly Weight[], product: Product): boolean {
+    const { half } = this.#means;
+    const { m, k, x } = product;
+    if (!usesHalf(this.profile) || !half || !suitsMatrix(product, this.profile)) return false;
     if (!half.w.stacks(weights) || !half.fits(m, k)) return false;
-    const operands = { x: half.rows(m, k, dy), w: half.w.takeStacked(weights) };
-    this.#record({ ...plain, operands });
+    const operands = { x: half.rows(m, k, x), w: half.w.takeStacked(weights) };
+    this.#record({ ...product, operands });
     return true;
   }
 

@@ -15,6 +15,8 @@ export interface LoraPart {
   u: Rows;
   v: Rows;
   rank: number;
+  /** Of weights one below the other: columns of the product from which on the second and the third `rank` columns of U are meant. */
+  starts?: readonly number[];
 }
 
 export interface ProductOptions {
@@ -58,6 +60,9 @@ export function productBindings({ x, y, weight, part, lora, residual, columnScal
   };
 }
 
+/** A column that no product has. */
+const NEVER = 2 ** 32 - 1;
+
 /** The parameters of lib/product.wgsl, but for those of splits. */
 export function productParams(product: Product): Record<string, number> {
   const { m, n, k, x, y, weight, part, lora, residual, columnScale, alpha = 1, accumulate } = product;
@@ -78,6 +83,8 @@ export function productParams(product: Product): Record<string, number> {
     u_offset: lora?.u.offset ?? 0,
     ldv: lora?.v.ld ?? 0,
     v_offset: lora?.v.offset ?? 0,
+    second: lora?.starts?.[0] ?? NEVER,
+    third: lora?.starts?.[1] ?? NEVER,
     alpha,
     accumulate: accumulate ? 1 : 0,
     s_offset: columnScale?.offset ?? 0,

@@ -6,6 +6,7 @@ import { MatmulOps } from '../../src/ops/matmul';
 import { PARTIAL_VALUES, splitCount } from '../../src/ops/tile-choice';
 import { createRng, type Rng } from '../reference/rng';
 import { type Case, makeProduct, runProduct, titled } from './products';
+import { checkForwardStacked } from './stacked';
 import { cmd, device, expectWithin, gpuProfiles, input, output, randomWeight, read, run } from './support';
 
 const tile = { bm: 32, bn: 64, bk: 32, tm: 4, tn: 8, unroll: 8 };
@@ -79,12 +80,12 @@ describe.skipIf(why)(`products of f16 operands${why}`, () => {
   );
 });
 
-describe.skipIf(why)(`gradients of several weights in one product${why}`, () => {
-  test('are what their products add up to; weights that cannot lie together are left alone', async () => {
+describe.skipIf(why)(`several weights in one product${why}`, () => {
+  test('gradients are what their products add up to; weights that cannot lie together are left alone', async () => {
     const rng = createRng(9);
     const [m, columns] = [70, 96];
-    const weights = [64, 32].map((rows) => randomWeight(rng, rows, columns, { format: 'BF16' }).weight);
-    const dy = { view: input(rng.normals(m * 96)), ld: 96 };
+    const weights = [128, 32].map((rows) => randomWeight(rng, rows, columns, { format: 'BF16' }).weight);
+    const dy = { view: input(rng.normals(m * 160)), ld: 160 };
     const u = { view: input(rng.normals(m * 8)), ld: 8 };
     const lora = { u, v: { view: input(rng.normals(8 * columns, 0.5)), ld: columns }, rank: 8 };
     const [together, apart] = [output(m * columns), output(m * columns)];
@@ -93,7 +94,7 @@ describe.skipIf(why)(`gradients of several weights in one product${why}`, () => 
     await run(() => {
       expect(ops.backwardStacked(weights, m, dy, { view: together, ld: columns }, { lora })).toBe(true);
       plain.backward(weights[0], m, dy, { view: apart, ld: columns }, { lora });
-      plain.backward(weights[1], m, { ...dy, offset: 64 }, { view: apart, ld: columns }, { accumulate: true });
+      plain.backward(weights[1], m, { ...dy, offset: 128 }, { view: apart, ld: columns }, { accumulate: true });
     });
     const expected = await read(apart);
     const largest = Math.max(...expected.map(Math.abs));
@@ -107,6 +108,13 @@ describe.skipIf(why)(`gradients of several weights in one product${why}`, () => 
     const odd = randomWeight(rng, 32, 64, { format: 'BF16' }).weight;
     expect(ops.backwardStacked([weights[0], odd], m, dy, { view: together, ld: columns })).toBe(false);
     expect(plain.backwardStacked(weights, m, dy, { view: together, ld: columns })).toBe(false);
+    expect(ops.backwardStacked([weights[1], weights[0]], m, dy, { view: together, ld: columns })).toBe(false);
     expect(cmd.dispatches).toBe(before);
+  });
+
+  test('products are those of each weight and its low-rank part', async () => {
+    const half = new HalfOperands(cmd, profile, scratch());
+    const ops = new MatmulOps(cmd, profile, { half });
+    await checkForwardStacked(ops, 70, TOLERANCE, cmd);
   });
 });

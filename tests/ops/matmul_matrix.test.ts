@@ -8,6 +8,7 @@ import { PARTIAL_VALUES } from '../../src/ops/tile-choice';
 import { createRng, type Rng } from '../reference/rng';
 import { EmulatedCommands } from '../support/emulated-matrix';
 import { type Case, makeProduct, runProduct, titled } from './products';
+import { checkForwardStacked } from './stacked';
 import { device, expectWithin, gpuProfiles, output } from './support';
 
 /** Small enough for a software adapter to compile and run; the kernel is the same. More than 64 rows take the larger. */
@@ -64,5 +65,12 @@ describe('products on emulated matrix units', () => {
     const wrong = r.values.slice();
     wrong[rng.int(wrong.length)] += 0.03;
     expect(() => expectWithin(r.actual, r.withWeight(wrong), r.bound)).toThrow(/times the bound/);
+  });
+
+  test('several weights and their low-rank parts in one product', async () => {
+    const matrix: MatrixUnits = { spelling: 'template', subgroup: 16 };
+    const profile: KernelProfile = { ...gpuProfiles['GPU, small tile'], tier: 'subgroup-matrix', matrix };
+    const half = new HalfOperands(cmd, profile, scratch);
+    await checkForwardStacked(new MatmulOps(cmd, profile, { half }), 40, TOLERANCE, cmd);
   });
 });
