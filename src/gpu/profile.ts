@@ -58,6 +58,8 @@ export interface KernelProfile {
   readonly attention?: Partial<Record<AttentionKind, AttentionShape>>;
   /** Bytes that gate and up of one stretch of tokens may take in training, 64 MiB when absent (model/layer-values). */
   readonly mlpBytes?: number;
+  /** The same, where the model leaves memory to spare. */
+  readonly spareMlpBytes?: number;
   /** Threads of row-wise kernels (norms, softmax, reductions). */
   readonly rowThreads: number;
 }
@@ -124,8 +126,8 @@ export function profileFor(
   return {
     tier,
     ...(onUnits && matrix.operands === 'f32' && { floatMatrix: matrix }),
-    // A weight becomes f16, or f32, anew for every stretch, which takes as long as a hundred rows of its product on matrix units.
-    ...(onUnits && matrix.operands !== 'f32' ? { matrix, mlpBytes: 2 ** 28 } : { mlpBytes: 2 ** 27 }),
+    // A weight becomes f16, or f32, anew for every stretch: on matrix units that takes as long as a hundred rows of its product.
+    ...(onUnits && matrix.operands !== 'f32' ? { matrix, mlpBytes: 2 ** 28 } : { spareMlpBytes: 2 ** 27 }),
     ...(tier === 'f16' && { half: HALF }),
     direct: false,
     large: roomy ? SQUARE : MODEST,

@@ -4,13 +4,12 @@ import type { KernelProfile } from '../gpu/profile';
 import type { WeightFormat } from '../ops/weight';
 import type { HParams } from '../train/hparams';
 import type { LlamaConfig } from './config';
-import { stretchTokens } from './layer-values';
 import { loraLayout } from './lora';
 import { type OperandKernels, operandSpecs } from './operand-plan';
 import {
-  bindingLimit,
   type DeviceLimits,
   type PackCapacity,
+  plannedStretch,
   runSpecs,
   slabLimit,
   weightSpecs,
@@ -18,7 +17,7 @@ import {
 } from './plan';
 
 /** What of a device's kernels decides how much memory a run takes: the tile of attention, and what a faster tier adds. */
-export type PlannedKernels = Pick<KernelProfile, 'attentionTile' | 'mlpBytes'> & OperandKernels;
+export type PlannedKernels = Pick<KernelProfile, 'attentionTile' | 'mlpBytes' | 'spareMlpBytes'> & OperandKernels;
 
 export interface EstimateInput {
   config: LlamaConfig;
@@ -44,12 +43,11 @@ export function fullCapacity({ hparams, pairs, promptShare }: EstimateInput, til
 /** Every buffer of the model and the run, as the engine would allocate them. */
 export function estimateSpecs(input: EstimateInput, limits: DeviceLimits, kernels: PlannedKernels): BufferSpec[] {
   const { config, format, hparams } = input;
-  const { attentionTile, mlpBytes } = kernels;
   const head = format === 'NF4' ? 'BF16' : format;
   const tables = weightTables(config, (name) => (/_proj\.weight$/.test(name) ? format : head));
   const lora = loraLayout(config, hparams, slabLimit(limits));
-  const capacity = fullCapacity(input, attentionTile);
-  if (mlpBytes) capacity.stretch = stretchTokens(config, Math.min(mlpBytes, bindingLimit(limits)));
+  const capacity = fullCapacity(input, kernels.attentionTile);
+  capacity.stretch = plannedStretch(config, limits, kernels, hparams);
   return [
     ...weightSpecs(tables, limits),
     ...runSpecs(config, lora, capacity, hparams),

@@ -67,7 +67,7 @@ const ATTENTION = ['attn', 'lse'] as const;
 const RUNGS: readonly (readonly LayerBuffer[])[] = [NARROW, ATTENTION, ['mid'], ['qkv'], ['gateUp']];
 
 /** Above this many bytes in all, memory is more likely to be short than time. */
-const AUTOMATIC_MOST = 4e9;
+export const AUTOMATIC_MOST = 4e9;
 
 /** Buffers of one value: those of a layer of its own, and the shared one. */
 interface Value {

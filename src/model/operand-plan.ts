@@ -55,10 +55,14 @@ export function operandSpecs(
 function expandedSpecs(
   profile: OperandKernels,
   c: LlamaConfig,
-  { tokens }: PackCapacity,
+  capacity: PackCapacity,
   limits: DeviceLimits,
 ): BufferSpec[] {
-  if (!expandsNf4(profile, { format: 'NF4' }, tokens)) return [];
-  const values = Math.max(...Object.values(projectionShapes(c)).map(([rows, columns]) => rows * columns));
+  const rows = (name: string) => (/^[qkvo]_/.test(name) ? capacity.tokens : mlpStretch(c, capacity));
+  const shapes = Object.entries(projectionShapes(c)).filter(([name]) =>
+    expandsNf4(profile, { format: 'NF4' }, rows(name)),
+  );
+  if (shapes.length === 0) return [];
+  const values = Math.max(...shapes.map(([, [outputs, inputs]]) => outputs * inputs));
   return [bufferSpec(EXPANDED, 'activations', Math.min(4 * values, bindingLimit(limits)))];
 }

@@ -3,12 +3,13 @@
  * shows it before anything is downloaded; the engine allocates exactly these buffers.
  */
 import { type BufferSpec, bufferSpec, totalBytes } from '../gpu/memory';
+import type { KernelProfile } from '../gpu/profile';
 import { partialCount } from '../ops/gradient_norm';
 import { PARTIAL_VALUES } from '../ops/tile-choice';
 import type { WeightFormat } from '../ops/weight';
 import type { Optimizer } from '../train/hparams';
 import { type LlamaConfig, projectionShapes } from './config';
-import { attentionWidths, layerSpecs, mlpStretch, mlpWidths } from './layer-values';
+import { AUTOMATIC_MOST, attentionWidths, layerSpecs, mlpStretch, mlpWidths, stretchTokens } from './layer-values';
 import type { LoraLayout } from './lora';
 import { BLOCK_WORDS, momentBlocks } from './moments';
 
@@ -130,6 +131,21 @@ export function headTile(c: LlamaConfig, capacity: PackCapacity): { rows: number
 export function bindableTokens(c: LlamaConfig, limits: DeviceLimits): number {
   const widest = Math.max(c.hiddenSize, (c.heads + 2 * c.kvHeads) * c.headDim);
   return Math.floor(bindingLimit(limits) / (widest * 4));
+}
+
+/**
+ * The tokens of a stretch (`PackCapacity.stretch`) that suit a device's kernels; undefined for the usual ones. Like `keep_bytes`, some
+ * memory for speed: unasked where the model is small enough.
+ */
+export function plannedStretch(
+  c: LlamaConfig,
+  limits: DeviceLimits,
+  { mlpBytes, spareMlpBytes }: Pick<KernelProfile, 'mlpBytes' | 'spareMlpBytes'>,
+  { keep_bytes: keep = -1 }: Pick<RunOptions, 'keep_bytes'>,
+): number | undefined {
+  const spare = keep > 0 || (keep < 0 && publishedBytes(c) <= AUTOMATIC_MOST);
+  const bytes = mlpBytes ?? (spare ? spareMlpBytes : undefined);
+  return bytes && stretchTokens(c, Math.min(bytes, bindingLimit(limits)));
 }
 
 /** Every buffer of a run beside the weights. */

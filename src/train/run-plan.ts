@@ -4,9 +4,15 @@ import type { TokenizedPair } from '../data/types';
 import type { BufferSpec } from '../gpu/memory';
 import type { KernelProfile } from '../gpu/profile';
 import type { LlamaConfig } from '../model/config';
-import { stretchTokens } from '../model/layer-values';
 import { type LoraLayout, loraLayout } from '../model/lora';
-import { bindableTokens, bindingLimit, type DeviceLimits, type PackCapacity, runSpecs, slabLimit } from '../model/plan';
+import {
+  bindableTokens,
+  type DeviceLimits,
+  type PackCapacity,
+  plannedStretch,
+  runSpecs,
+  slabLimit,
+} from '../model/plan';
 import { TrainingError } from './errors';
 import type { HParams } from './hparams';
 import { passCapacity, type ShapedPair, shapePairs, tokenBudget } from './passes';
@@ -37,7 +43,7 @@ export interface TrainingPlan {
 export function planTraining(
   config: LlamaConfig,
   limits: DeviceLimits,
-  { attentionTile: tile, mlpBytes }: Pick<KernelProfile, 'attentionTile' | 'mlpBytes'>,
+  kernels: Pick<KernelProfile, 'attentionTile' | 'mlpBytes' | 'spareMlpBytes'>,
   hparams: HParams,
   trainPairs: readonly TokenizedPair[],
   evalPairs: readonly TokenizedPair[],
@@ -46,12 +52,13 @@ export function planTraining(
   if (trainPairs.length === 0) {
     throw new TrainingError('no-pairs', 'There are no pairs to train on. Load a file with usable pairs first.');
   }
+  const { attentionTile: tile } = kernels;
   const steps = planBatches(trainPairs.length, hparams);
   const train = shapePairs(trainPairs, hparams.nll_on_prompt, tile);
   const evaluation = shapePairs(evalPairs, hparams.nll_on_prompt, tile);
   const budget = tokenBudget(steps, train, Math.min(mostTokens, bindableTokens(config, limits)));
   const capacity = passCapacity(steps, train, evaluation, hparams, budget);
-  if (mlpBytes) capacity.stretch = stretchTokens(config, Math.min(mlpBytes, bindingLimit(limits)));
+  capacity.stretch = plannedStretch(config, limits, kernels, hparams);
   const lora = loraLayout(config, hparams, slabLimit(limits));
   const buffers = runSpecs(config, lora, capacity, hparams);
   return {

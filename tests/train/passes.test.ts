@@ -1,6 +1,7 @@
 /** Passes over the pairs of a step: budgets, scales and capacities; and the plan of a whole run. */
 import { describe, expect, test } from 'vitest';
 import { packPairs } from '../../src/data/packing';
+import { plannedStretch } from '../../src/model/plan';
 import { TrainingError } from '../../src/train/errors';
 import { DEFAULT_HPARAMS, type HParams } from '../../src/train/hparams';
 import { evalBatches, passCapacity, shapePairs, splitPasses, tokenBudget } from '../../src/train/passes';
@@ -157,6 +158,15 @@ describe('planTraining', () => {
     expect(stretch(undefined, 2 ** 27)).toBeUndefined();
     expect(stretch(bytes, 2 ** 27)).toBe(192);
     expect(stretch(bytes, 0.9 * bytes)).toBe(128);
+  });
+
+  test('or where memory may be spent: unasked with a small model only', () => {
+    const kernels = { spareMlpBytes: 200 * 2 * config.intermediateSize * 4 };
+    expect(plannedStretch(config, limits, kernels, {})).toBe(192);
+    expect(plannedStretch(config, limits, kernels, { keep_bytes: 0 })).toBeUndefined();
+    const large = { ...config, vocabSize: 2 ** 28 };
+    expect(plannedStretch(large, limits, kernels, { keep_bytes: -1 })).toBeUndefined();
+    expect(plannedStretch(large, limits, kernels, { keep_bytes: 1 })).toBe(192);
   });
 
   test('nothing to train on is an error that says what to do', () => {
