@@ -58,7 +58,7 @@ export interface KernelProfile {
   readonly attention?: Partial<Record<AttentionKind, AttentionShape>>;
   /** Bytes that gate and up of one stretch of tokens may take in training, 64 MiB when absent (model/layer-values). */
   readonly mlpBytes?: number;
-  /** The same, where the model leaves memory to spare. */
+  /** The same, for a model small enough to leave memory to spare. */
   readonly spareMlpBytes?: number;
   /** Threads of row-wise kernels (norms, softmax, reductions). */
   readonly rowThreads: number;

@@ -47,7 +47,7 @@ export function estimateSpecs(input: EstimateInput, limits: DeviceLimits, kernel
   const tables = weightTables(config, (name) => (/_proj\.weight$/.test(name) ? format : head));
   const lora = loraLayout(config, hparams, slabLimit(limits));
   const capacity = fullCapacity(input, kernels.attentionTile);
-  capacity.stretch = plannedStretch(config, limits, kernels, hparams);
+  capacity.stretch = plannedStretch(config, limits, kernels);
   return [
     ...weightSpecs(tables, limits),
     ...runSpecs(config, lora, capacity, hparams),

@@ -134,17 +134,15 @@ export function bindableTokens(c: LlamaConfig, limits: DeviceLimits): number {
 }
 
 /**
- * The tokens of a stretch (`PackCapacity.stretch`) that suit a device's kernels; undefined for the usual ones. Like `keep_bytes`, some
- * memory for speed: unasked where the model is small enough.
+ * The tokens of a stretch (`PackCapacity.stretch`) that suit a device's kernels; undefined for the usual ones. Not by `keep_bytes`: sums
+ * over tokens are made stretch by stretch, and that must not change a bit.
  */
 export function plannedStretch(
   c: LlamaConfig,
   limits: DeviceLimits,
   { mlpBytes, spareMlpBytes }: Pick<KernelProfile, 'mlpBytes' | 'spareMlpBytes'>,
-  { keep_bytes: keep = -1 }: Pick<RunOptions, 'keep_bytes'>,
 ): number | undefined {
-  const spare = keep > 0 || (keep < 0 && publishedBytes(c) <= AUTOMATIC_MOST);
-  const bytes = mlpBytes ?? (spare ? spareMlpBytes : undefined);
+  const bytes = mlpBytes ?? (publishedBytes(c) <= AUTOMATIC_MOST ? spareMlpBytes : undefined);
   return bytes && stretchTokens(c, Math.min(bytes, bindingLimit(limits)));
 }
 

@@ -58,7 +58,7 @@ export function planTraining(
   const evaluation = shapePairs(evalPairs, hparams.nll_on_prompt, tile);
   const budget = tokenBudget(steps, train, Math.min(mostTokens, bindableTokens(config, limits)));
   const capacity = passCapacity(steps, train, evaluation, hparams, budget);
-  capacity.stretch = plannedStretch(config, limits, kernels, hparams);
+  capacity.stretch = plannedStretch(config, limits, kernels);
   const lora = loraLayout(config, hparams, slabLimit(limits));
   const buffers = runSpecs(config, lora, capacity, hparams);
   return {
