@@ -56,7 +56,7 @@ beforeAll(async () => {
   site.holds['model.safetensors'] = new Promise((release) => {
     releaseWeights = release;
   });
-  visited = await visit(browser, site.url, { init: chooseOwnFolder });
+  visited = await visit(browser, site.url, { init: chooseOwnFolder, motion: true });
   studio = new StudioPage(visited.page);
 });
 afterAll(async () => {

@@ -67,16 +67,20 @@ function withoutServiceWorker(): void {
   Reflect.deleteProperty(Navigator.prototype, 'serviceWorker');
 }
 
-/** A fresh profile with one page open at `url`. Without `serviceWorker` the page is not kept for use without network. */
+/**
+ * A fresh profile with one page open at `url`. Without `serviceWorker` the page is not kept for use without network; without
+ * `motion` its visitor asks for none, which would be drawn sixty times a second.
+ */
 export async function visit(
   { browser }: TestBrowser,
   url: string,
-  options: { init?: () => void; colorScheme?: 'light' | 'dark'; serviceWorker?: boolean } = {},
+  options: { init?: () => void; colorScheme?: 'light' | 'dark'; serviceWorker?: boolean; motion?: boolean } = {},
 ): Promise<Watched> {
   const context = await browser.newContext({
     viewport: { width: 1440, height: 900 },
     acceptDownloads: true,
     colorScheme: options.colorScheme ?? 'light',
+    reducedMotion: options.motion ? 'no-preference' : 'reduce',
   });
   const said: string[] = [];
   const foreign: string[] = [];
