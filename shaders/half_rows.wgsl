@@ -2,9 +2,9 @@
 // that neither large activations nor small gradients leave it: the block's largest value comes to [128, 256), which leaves a
 // factor of 256 for what is scaled alike and 2^21 below before digits are lost. factors[row / 16] undoes it, exactly.
 //
-// Two kernels, both with a workgroup for every block and RANGE of its columns: with TOPS the largest value of each goes to
+// Two kernels, both with a workgroup for every block and RANGE of its columns: with TOPS the largest value of each (SCANS) goes to
 // factors[tops_at + block * ranges + range], then all of a block's are looked at. A workgroup for whole rows left most of a large
-// GPU idle.
+// GPU idle. Or with SCANS and RANGE for whole rows one kernel alone.
 struct Params {
   rows: u32, columns: u32, ld: u32, offset: u32, tops_at: u32,
 }
@@ -19,8 +19,10 @@ struct Params {
 
 const PER_ROW = RANGE / 4u;
 
-//#if TOPS
+//#if SCANS
 //#include reduce
+//#endif
+//#if TOPS
 //#else
 //#if TILES
 // Tiles of 128 rows and 32 columns, one after the other, as matmul_matrix.wgsl reads them.
@@ -51,15 +53,18 @@ fn main(
   if (inside$i) { value$i = x[(p.offset + row$i * p.ld) / 4u + column$i]; }
   //#end
   var top = 0.0;
-  //#if TOPS
+  //#if SCANS
   //#repeat i ITEMS
   let size$i = abs(value$i);
   top = max(top, max(max(size$i.x, size$i.y), max(size$i.z, size$i.w)));
   //#end
   top = workgroup_max(top, thread);
-  if (thread == 0u) { factors[tops + group.x] = top; }
   //#else
   for (var i = 0u; i < groups.x; i++) { top = max(top, factors[tops + i]); }
+  //#endif
+  //#if TOPS
+  if (thread == 0u) { factors[tops + group.x] = top; }
+  //#else
   // The exponent of the largest value. Beyond 2^60 either way digits are lost rather than sums that begin elsewhere.
   let exponent = i32(bitcast<u32>(top) >> 23u) - 127;
   let shift = select(0, clamp(7 - exponent, -60, 60), top > 0.0);

@@ -14,6 +14,22 @@ export interface View {
   readonly size?: number;
 }
 
+/** A tree whose branches are numbers: much cheaper to go down than making a string of them. */
+class Numbered {
+  readonly #branches = new Map<number, Numbered>();
+  group?: GPUBindGroup;
+  id?: number;
+
+  at(n: number): Numbered {
+    let branch = this.#branches.get(n);
+    if (!branch) {
+      branch = new Numbered();
+      this.#branches.set(n, branch);
+    }
+    return branch;
+  }
+}
+
 const SLOT = 256;
 const SLOTS = 2048;
 const MAX_IN_FLIGHT = 2;
@@ -23,9 +39,10 @@ export class Commands {
   readonly kernels: KernelCache;
   readonly #uniforms: GPUBuffer;
   readonly #staging = new ArrayBuffer(SLOT * SLOTS);
-  readonly #groups = new Map<string, GPUBindGroup>();
-  readonly #bufferIds = new WeakMap<GPUBuffer, number>();
-  #nextBufferId = 0;
+  /** Bind groups by their kernel and then the numbers of their views, one after the other. */
+  #groups = new Numbered();
+  readonly #views = new WeakMap<GPUBuffer, Numbered>();
+  #nextViewId = 0;
   #encoder: GPUCommandEncoder | null = null;
   #pass: GPUComputePassEncoder | null = null;
   #slot = 0;
@@ -52,12 +69,13 @@ export class Commands {
    */
   dispatch(
     spec: KernelSpec,
-    buffers: Record<string, View>,
+    buffers: Record<string, View | undefined>,
     params: Record<string, number>,
     workgroups: readonly [number, number?, number?],
     cost = 0,
   ): void {
-    if (workgroups.some((n) => n === 0)) return;
+    const [x, y = 1, z = 1] = workgroups;
+    if (x * y * z === 0) return;
     const kernel = this.kernels.get(spec);
     if (this.#slot === SLOTS || (this.#cost > 0 && this.#cost + cost > this.#pace.budget)) this.flush();
     const offset = this.#slot++ * SLOT;
@@ -72,8 +90,8 @@ export class Commands {
     }
     this.#pass ??= this.#encoder.beginComputePass();
     this.#pass.setPipeline(kernel.pipeline);
-    this.#pass.setBindGroup(0, group, kernel.bindings.some((b) => b.kind === 'uniform') ? [offset] : []);
-    this.#pass.dispatchWorkgroups(workgroups[0], workgroups[1] ?? 1, workgroups[2] ?? 1);
+    this.#pass.setBindGroup(0, group, kernel.buffers.length < kernel.bindings.length ? [offset] : []);
+    this.#pass.dispatchWorkgroups(x, y, z);
     this.#cost += cost;
     this.dispatches++;
   }
@@ -144,12 +162,12 @@ export class Commands {
 
   /** Forgets cached bindings; call when buffers were destroyed. */
   forgetBuffers(): void {
-    this.#groups.clear();
+    this.#groups = new Numbered();
   }
 
   destroy(): void {
     this.#uniforms.destroy();
-    this.#groups.clear();
+    this.#groups = new Numbered();
   }
 
   #endPass(): void {
@@ -159,44 +177,44 @@ export class Commands {
 
   #writeParams(kernel: Kernel, params: Record<string, number>, offset: number): void {
     const view = new DataView(this.#staging, offset, SLOT);
-    kernel.params.forEach(({ name, type }, i) => {
+    let at = 0;
+    for (const { name, type } of kernel.params) {
       const value = params[name];
       if (value === undefined) throw new Error(`${kernel.name}: parameter ${name} is missing`);
-      if (type === 'f32') view.setFloat32(i * 4, value, true);
-      else if (type === 'i32') view.setInt32(i * 4, value, true);
-      else view.setUint32(i * 4, value, true);
-    });
-  }
-
-  #idOf(buffer: GPUBuffer): number {
-    let id = this.#bufferIds.get(buffer);
-    if (id === undefined) {
-      id = this.#nextBufferId++;
-      this.#bufferIds.set(buffer, id);
+      if (type === 'f32') view.setFloat32(at, value, true);
+      else if (type === 'i32') view.setInt32(at, value, true);
+      else view.setUint32(at, value, true);
+      at += 4;
     }
-    return id;
   }
 
-  #bindGroup(kernel: Kernel, buffers: Record<string, View>): GPUBindGroup {
-    let key = `${kernel.id}`;
-    for (const { name, kind } of kernel.bindings) {
-      if (kind === 'uniform') continue;
+  /** A number for each part of a buffer that was ever bound. */
+  #idOf({ buffer, offset = 0, size = -1 }: View): number {
+    let parts = this.#views.get(buffer);
+    if (!parts) {
+      parts = new Numbered();
+      this.#views.set(buffer, parts);
+    }
+    const part = parts.at(offset).at(size);
+    if (part.id === undefined) part.id = this.#nextViewId++;
+    return part.id;
+  }
+
+  #bindGroup(kernel: Kernel, buffers: Record<string, View | undefined>): GPUBindGroup {
+    let place = this.#groups.at(kernel.id);
+    for (const name of kernel.buffers) {
       const view = buffers[name];
       if (!view) throw new Error(`${kernel.name}: buffer ${name} is missing`);
-      key += `|${this.#idOf(view.buffer)}:${view.offset ?? 0}:${view.size ?? ''}`;
+      place = place.at(this.#idOf(view));
     }
-    let group = this.#groups.get(key);
-    if (!group) {
-      group = this.device.createBindGroup({
-        label: kernel.name,
-        layout: kernel.layout,
-        entries: kernel.bindings.map(({ index, name, kind }) => ({
-          binding: index,
-          resource: kind === 'uniform' ? { buffer: this.#uniforms, size: SLOT } : buffers[name],
-        })),
-      });
-      this.#groups.set(key, group);
-    }
-    return group;
+    place.group ??= this.device.createBindGroup({
+      label: kernel.name,
+      layout: kernel.layout,
+      entries: kernel.bindings.map(({ index, name, kind }) => ({
+        binding: index,
+        resource: kind === 'uniform' ? { buffer: this.#uniforms, size: SLOT } : buffers[name]!,
+      })),
+    });
+    return place.group;
   }
 }

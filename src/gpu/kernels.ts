@@ -17,12 +17,77 @@ export interface Kernel {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
   readonly bindings: readonly Binding[];
+  /** Names of the buffers among them. */
+  readonly buffers: readonly string[];
   readonly params: readonly ParamField[];
 }
 
 /** What tells kernels apart. */
-export const kernelKey = (spec: KernelSpec): string =>
-  `${spec.name}|${spec.flags?.join(' ') ?? ''}|${JSON.stringify(spec.constants ?? {})}`;
+export const kernelKey = (spec: KernelSpec): string => (spec instanceof FamilySpec ? spec.key : keyOf(spec));
+
+const keyOf = ({ name, flags, constants }: KernelSpec): string =>
+  `${name}|${flags?.join(' ') ?? ''}|${JSON.stringify(constants ?? {})}`;
+
+/** A spec that keeps its key, which no copy with other flags shares. */
+class FamilySpec implements KernelSpec {
+  readonly name: string;
+  readonly source: string;
+  readonly flags: readonly string[];
+  readonly constants: Constants;
+  readonly #key: string;
+
+  constructor(family: string, source: string, flags: string, constants: Constants) {
+    this.flags = flags.split(' ').filter(Boolean);
+    this.name = [family, ...this.flags].join(' ');
+    this.source = source;
+    this.constants = constants;
+    this.#key = keyOf(this);
+  }
+
+  get key(): string {
+    return this.#key;
+  }
+}
+
+/**
+ * The kernels of one source and its constants that differ in their flags. A step records thousands of dispatches, and making a spec
+ * and its key anew for each would take longer than recording it.
+ */
+export class KernelFamily {
+  readonly #name: string;
+  readonly #source: string;
+  readonly #constants: Constants;
+  readonly #specs = new Map<string, KernelSpec>();
+
+  constructor(name: string, source: string, constants: Constants = {}) {
+    this.#name = name;
+    this.#source = source;
+    this.#constants = constants;
+  }
+
+  /** @param flags with spaces between them */
+  with(flags = ''): KernelSpec {
+    let spec = this.#specs.get(flags);
+    if (!spec) {
+      spec = new FamilySpec(this.#name, this.#source, flags, this.#constants);
+      this.#specs.set(flags, spec);
+    }
+    return spec;
+  }
+}
+
+/** A value made once for each key, such as a family of kernels for each tile. */
+export function oncePer<K extends object, V extends object>(make: (key: K) => V): (key: K) => V {
+  const made = new WeakMap<K, V>();
+  return (key) => {
+    let value = made.get(key);
+    if (!value) {
+      value = make(key);
+      made.set(key, value);
+    }
+    return value;
+  };
+}
 
 type Described = Omit<Kernel, 'id' | 'pipeline'> & { descriptor: GPUComputePipelineDescriptor };
 
@@ -79,7 +144,8 @@ export class KernelCache {
     const code = preprocess(spec.source, new Set(spec.flags), spec.constants ?? {});
     const bindings = parseBindings(code);
     const storageLimit = this.device.limits.maxStorageBuffersPerShaderStage;
-    if (bindings.filter((b) => b.kind !== 'uniform').length > storageLimit) {
+    const buffers = bindings.filter((b) => b.kind !== 'uniform').map((b) => b.name);
+    if (buffers.length > storageLimit) {
       throw new GpuError('limits', `${spec.name} binds more than this GPU's ${storageLimit} storage buffers`);
     }
     const layout = this.device.createBindGroupLayout({
@@ -99,6 +165,6 @@ export class KernelCache {
       layout: this.device.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module, entryPoint: 'main' },
     };
-    return { name: spec.name, descriptor, layout, bindings, params: parseParams(code) };
+    return { name: spec.name, descriptor, layout, bindings, buffers, params: parseParams(code) };
   }
 }

@@ -1,13 +1,16 @@
 /** Frozen weights in scratch as f16 or f32, one at a time, for products that are faster when they need not decode. */
 import source from '../../shaders/expand_weight.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
+import { KernelFamily } from '../gpu/kernels';
 import type { Product } from './product';
 import { rowGroups } from './rows';
-import { nestedParams, type Weight, type WeightPart, weightBindings, weightFlag } from './weight';
+import { nestedParams, type Weight, type WeightPart, weightFlag } from './weight';
 
 /** Of expand_weight.wgsl; a thread makes as many items of 16 bytes. */
 const THREADS = 128;
 const ITEMS = 4;
+
+const KERNELS = new KernelFamily('expand weight', source, { ITEMS });
 
 /** The coarsest that WebGPU lets a device ask of a binding's offset. */
 const BINDING_ALIGNMENT = 256;
@@ -91,14 +94,12 @@ export class ExpandedWeight {
 
   /** @param above rows that lie before these */
   #expand(weight: Weight, part: WeightPart, at: number, values: number, above: number): void {
-    const flags = [weightFlag(weight)];
-    if (this.#to !== 'f32') flags.push('TO_F16');
-    if (this.#to === 'f16 tiles') flags.push('TILES');
+    const to = { f32: '', f16: ' TO_F16', 'f16 tiles': ' TO_F16 TILES' }[this.#to];
     const items = (values * this.#bytes) / 16;
     const view = { buffer: this.#buffer, offset: this.#bytes * above * weight.columns };
     this.#cmd.dispatch(
-      { name: `expand weight ${weight.format} to ${this.#to}`, source, flags, constants: { ITEMS } },
-      { ...weightBindings(weight, part), expanded: view },
+      KERNELS.with(weightFlag(weight) + to),
+      { w: part.data, scales: weight.scales, expanded: view },
       { items, w_offset: at, columns: weight.columns, ...nestedParams(weight, part) },
       rowGroups(Math.ceil(items / (THREADS * ITEMS))),
       2 * values,

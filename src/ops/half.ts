@@ -1,6 +1,7 @@
 /** Operands of products as f16: rows of activations or gradients with a factor for every 16, and frozen weights. */
 import rowsSource from '../../shaders/half_rows.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
+import { KernelFamily, oncePer } from '../gpu/kernels';
 import type { Memory } from '../gpu/memory';
 import type { KernelProfile } from '../gpu/profile';
 import { ExpandedWeight, type Expansion, expandedValues } from './expanded-weight';
@@ -22,6 +23,11 @@ const rangeOf = (profile: Pick<KernelProfile, 'rowThreads'>): { threads: number;
   range: 4 * profile.rowThreads,
 });
 const ROW_ITEMS = 8;
+
+const rowsFamilies = oncePer((profile: KernelProfile) => {
+  const { threads, range } = rangeOf(profile);
+  return new KernelFamily('half rows', rowsSource, { ROW_THREADS: threads, RANGE: range, ITEMS: ROW_ITEMS });
+});
 
 /** Values of `HalfScratch.factors` for m rows of k values: a factor for every 16, and before that what they are found from. */
 export function factorValues(profile: Pick<KernelProfile, 'rowThreads'>, m: number, k: number): number {
@@ -53,6 +59,7 @@ export class HalfOperands {
   readonly #cmd: Commands;
   readonly #profile: KernelProfile;
   readonly #scratch: HalfScratch;
+  readonly #views: { x: View; factors: View };
   /** The weights. */
   readonly w: ExpandedWeight;
   #last: HalfRows | undefined;
@@ -61,6 +68,7 @@ export class HalfOperands {
     this.#cmd = cmd;
     this.#profile = profile;
     this.#scratch = scratch;
+    this.#views = { x: { buffer: scratch.x }, factors: { buffer: scratch.factors } };
     this.w = new ExpandedWeight(cmd, halfLayout(profile), scratch.w);
   }
 
@@ -79,22 +87,15 @@ export class HalfOperands {
     );
   }
 
-  /** How matrices lie in scratch. */
-  get #layout(): string[] {
-    return this.#profile.matrix ? ['TILES'] : [];
-  }
-
   /** x [m, k] into scratch. `k`, `x.ld` and `x.offset` are multiples of 4, on matrix units `k` of 32. */
   rows(m: number, k: number, x: Rows): HalfRows {
-    const view = { buffer: this.#scratch.x };
-    const factors = { buffer: this.#scratch.factors };
-    const { threads, range } = rangeOf(this.#profile);
-    const constants = { ROW_THREADS: threads, RANGE: range, ITEMS: ROW_ITEMS };
+    const { x: view, factors } = this.#views;
+    const { range } = rangeOf(this.#profile);
     const blocks = Math.ceil(m / 16);
     const params = { rows: m, columns: k, ld: x.ld, offset: x.offset ?? 0, tops_at: blocks };
-    for (const flags of [['TOPS'], this.#layout]) {
+    for (const flags of ['TOPS SCANS', this.#profile.matrix ? 'TILES' : '']) {
       this.#cmd.dispatch(
-        { name: `half rows ${flags}`, source: rowsSource, flags, constants },
+        rowsFamilies(this.#profile).with(flags),
         { x: x.view, half: view, factors },
         params,
         [Math.ceil(k / range), blocks],

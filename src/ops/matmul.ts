@@ -18,6 +18,10 @@ export interface ProductMeans extends Means {
   special?: ForwardKernel;
 }
 
+/** Rows that begin `columns` values later. */
+const shifted = (rows: Rows, columns: number): Rows =>
+  columns === 0 ? rows : { ...rows, offset: (rows.offset ?? 0) + columns };
+
 const totalRows = (weights: readonly Weight[]): number => weights.reduce((sum, { rows }) => sum + rows, 0);
 
 export class MatmulOps {
@@ -57,18 +61,18 @@ export class MatmulOps {
       const { lora, columnScale } = options;
       const product: Product = {
         ...options,
-        lora: lora && { ...lora, v: { ...lora.v, offset: (lora.v.offset ?? 0) + column * lora.v.ld } },
+        lora: lora && column > 0 ? { ...lora, v: shifted(lora.v, column * lora.v.ld) } : lora,
         columnScale: columnScale && { ...columnScale, offset: columnScale.offset + column },
         m,
         n: last - first,
         k: weight.columns,
         x,
-        y: { ...y, offset: (y.offset ?? 0) + column },
-        residual: options.residual && { ...options.residual, offset: (options.residual.offset ?? 0) + column },
+        y: shifted(y, column),
+        residual: options.residual && shifted(options.residual, column),
         weight,
         part,
         wOffset: part.offset + (first - part.firstRow) * weight.columns,
-        flags: ['B_ROWS_N'],
+        flags: 'B_ROWS_N',
       };
       if (!this.#means.special?.(this.cmd, this.profile, product)) this.#record(product);
     }
@@ -99,12 +103,12 @@ export class MatmulOps {
         m,
         n: weight.columns,
         k: last - first,
-        x: { ...dy, offset: (dy.offset ?? 0) + first - range[0] },
+        x: shifted(dy, first - range[0]),
         y: dx,
         weight,
         part,
         wOffset: part.offset + (first - part.firstRow) * weight.columns,
-        flags: [],
+        flags: '',
       });
       // The parts of one matrix add up; the low-rank part and the residual come in once.
       accumulate = true;
@@ -131,7 +135,7 @@ export class MatmulOps {
       weight,
       part: weight.parts[0],
       wOffset: 0,
-      flags: ['B_ROWS_N'],
+      flags: 'B_ROWS_N',
     };
     return m > 0 && this.#halfStacked(weights, product);
   }
@@ -145,7 +149,7 @@ export class MatmulOps {
     const [weight] = weights;
     const k = totalRows(weights);
     const product = { ...options, m, n: weight.columns, k, x: dy, y: dx, weight, part: weight.parts[0], wOffset: 0 };
-    const plain: Product = { ...product, flags: [] };
+    const plain: Product = { ...product, flags: '' };
     if (m === 0) return false;
     if (expanded && weights.every((w) => expandsNf4(this.profile, w, m)) && expanded.stacks(weights)) {
       this.#record({ ...plain, ...expandedPart(expanded.takeStacked(weights), k, weight.columns) });
@@ -191,7 +195,7 @@ export class MatmulOps {
       weight,
       part: weight.parts[0],
       wOffset: q.offset ?? 0,
-      flags: ['A_ROWS_K'],
+      flags: 'A_ROWS_K',
     });
   }
 

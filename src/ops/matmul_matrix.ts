@@ -1,11 +1,12 @@
 /** The kernel of products on matrix units: which products it takes, and its tiles. */
 import source from '../../shaders/matmul_matrix.wgsl?raw';
-import type { Commands, View } from '../gpu/commands';
+import type { Commands } from '../gpu/commands';
+import { KernelFamily, oncePer } from '../gpu/kernels';
 import { spelled } from '../gpu/matrix-spelling';
 import type { KernelProfile } from '../gpu/profile';
 import type { MatrixUnits } from '../gpu/tiers';
 import type { HalfOperands, HalfRows } from './half';
-import { type Product, productBindings, productParams } from './product';
+import { epilogueFlags, type HalfPair, type Product, productBindings, productParams } from './product';
 
 /** A subgroup makes `sm` x `sn` blocks of 16 x 16 results, a workgroup `wm` x `wn` times as much. */
 export interface MatrixTile {
@@ -66,10 +67,12 @@ export function matrixConstants({ sm, sn, wm, wn, bk }: MatrixTile, { subgroup }
   };
 }
 
-interface Operands {
-  x: HalfRows;
-  w: View;
-}
+const families = oncePer((units: MatrixUnits) =>
+  oncePer(
+    (tile: MatrixTile) =>
+      new KernelFamily('matmul matrix', spelled(source, units.spelling), matrixConstants(tile, units)),
+  ),
+);
 
 /** Records a product, or `splits` parts of it of `splitTiles` tiles of K each into matrices one after the other in y. */
 export function matrixProduct(
@@ -77,43 +80,26 @@ export function matrixProduct(
   units: MatrixUnits,
   product: Product,
   tile: MatrixTile,
-  operands: Operands,
+  operands: HalfPair,
   splits: number,
   splitTiles: number,
 ): void {
-  const { m, n, k, y, lora, residual, accumulate, columnScale } = product;
-  const flags = [...product.flags, 'HALF', 'MATRIX', 'SPLITS'];
-  if (units.spelling === 'template') flags.push('VECTORS');
-  if (columnScale || (residual && accumulate)) flags.push('STAGED');
-  else if (accumulate) flags.push('ACCUMULATE');
-  if (lora) flags.push('LORA');
-  if (columnScale) flags.push('COLUMN_SCALE');
-  if (residual) flags.push('RESIDUAL');
-  const { x, w } = operands;
+  const { m, n, k, lora, residual, accumulate, columnScale } = product;
+  let flags = `${product.flags} HALF MATRIX SPLITS`;
+  if (units.spelling === 'template') flags += ' VECTORS';
+  if (columnScale || (residual && accumulate)) flags += ' STAGED';
+  else if (accumulate) flags += ' ACCUMULATE';
   cmd.dispatch(
-    {
-      name: `matmul matrix ${flags.join(' ')}`,
-      source: spelled(source, units.spelling),
-      flags,
-      constants: matrixConstants(tile, units),
-    },
-    { ...productBindings(product), x: x.x, w, factors: x.factors },
-    {
-      ...productParams(product),
-      ldx: x.k,
-      x_offset: 0,
-      w_offset: 0,
-      k_groups: 0,
-      split_tiles: splitTiles,
-      y_split: splits > 1 ? m * y.ld : 0,
-    },
+    families(units)(tile).with(epilogueFlags(flags, product)),
+    productBindings(product, operands),
+    productParams(product, { groups: 0, splits, splitTiles }, operands),
     [Math.ceil(n / tileColumns(tile)), Math.ceil(m / tileRows(tile)), splits],
     2 * m * n * (k + (lora?.rank ?? 0)),
   );
 }
 
 /** The f16 operands of a product; null when there is no room for them. `x`: rows that are in scratch already. */
-export function matrixOperands(half: HalfOperands, product: Product, x?: HalfRows): Operands | null {
+export function matrixOperands(half: HalfOperands, product: Product, x?: HalfRows): HalfPair | null {
   const { m, n, k, weight, part, wOffset } = product;
   if (!half.fits(m, k, (n * k) / weight.columns, weight.columns)) return null;
   return {

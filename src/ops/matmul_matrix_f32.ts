@@ -1,9 +1,10 @@
 /** The kernel of products on matrix units that multiply f32: its tile, and recording one. */
 import source from '../../shaders/matmul_matrix_f32.wgsl?raw';
 import type { Commands } from '../gpu/commands';
+import { KernelFamily, oncePer } from '../gpu/kernels';
 import { spelled } from '../gpu/matrix-spelling';
 import type { MatrixUnits } from '../gpu/tiers';
-import { type Product, productBindings, productParams } from './product';
+import { epilogueFlags, type Product, productBindings, productParams } from './product';
 import { weightFlag } from './weight';
 
 /** A subgroup makes `sm` x `sn` blocks of 8 x 8 results, a workgroup `wm` x `wn` times as much. */
@@ -44,6 +45,13 @@ export function floatMatrixConstants(tile: FloatMatrixTile, { subgroup }: Matrix
   };
 }
 
+const families = oncePer((units: MatrixUnits) =>
+  oncePer(
+    (tile: FloatMatrixTile) =>
+      new KernelFamily('matmul matrix f32', spelled(source, units.spelling), floatMatrixConstants(tile, units)),
+  ),
+);
+
 /** Records a product, or `splits` parts of it of `splitTiles` tiles of K each into matrices one after the other in y. */
 export function floatMatrixProduct(
   cmd: Commands,
@@ -53,21 +61,12 @@ export function floatMatrixProduct(
   splits: number,
   splitTiles: number,
 ): void {
-  const { m, n, k, y, weight, lora, residual, columnScale } = product;
-  const flags = [...product.flags, weightFlag(weight), 'SPLITS'];
-  if (lora) flags.push('LORA');
-  if (columnScale) flags.push('COLUMN_SCALE');
-  if (residual) flags.push('RESIDUAL');
+  const { m, n, k, weight, lora } = product;
   const { bm, bn } = floatTileSize(tile);
   cmd.dispatch(
-    {
-      name: `matmul matrix f32 ${flags.join(' ')}`,
-      source: spelled(source, units.spelling),
-      flags,
-      constants: floatMatrixConstants(tile, units),
-    },
+    families(units)(tile).with(epilogueFlags(`${product.flags} ${weightFlag(weight)} SPLITS`, product)),
     productBindings(product),
-    { ...productParams(product), k_groups: 0, split_tiles: splitTiles, y_split: splits > 1 ? m * y.ld : 0 },
+    productParams(product, { groups: 0, splits, splitTiles }),
     [Math.ceil(n / bn), Math.ceil(m / bm), splits],
     2 * m * n * (k + (lora?.rank ?? 0)),
   );

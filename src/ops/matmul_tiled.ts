@@ -2,8 +2,9 @@
 import source from '../../shaders/matmul.wgsl?raw';
 import directSource from '../../shaders/matmul_direct.wgsl?raw';
 import type { Commands } from '../gpu/commands';
+import { KernelFamily, oncePer } from '../gpu/kernels';
 import type { KernelProfile, MatmulTile } from '../gpu/profile';
-import { type Product, productBindings, productParams } from './product';
+import { epilogueFlags, type Product, productBindings, productParams } from './product';
 import { weightFlag } from './weight';
 
 /** Threads that stand side by side in a subgroup: at most 8 x 4 of those that a tile has. */
@@ -38,6 +39,20 @@ function isWide({ weight, wOffset, k }: Product, tile: MatmulTile): boolean {
   return weight.format === 'NF4' && fits && weight.columns % 64 === 0 && wOffset % 64 === 0;
 }
 
+/** Kernels of a tile, those for wide words of NF4 and those for operands turned against each other apart. */
+const families = oncePer((tile: MatmulTile) => {
+  const family = (wide: boolean, turned: boolean) => new KernelFamily('matmul', source, constants(tile, wide, turned));
+  const both = (wide: boolean) => ({ turned: family(wide, true), plain: family(wide, false) });
+  return { wide: both(true), narrow: both(false) };
+});
+
+/** More rows for a value whose decoding takes time; with fewer the kernel is compiled in half the time. */
+const directFamilies = oncePer(({ bm, bn }: MatmulTile) => {
+  const family = (quads: number) =>
+    new KernelFamily('matmul direct', directSource, { QUADS: quads, THREADS_M: bm / (4 * quads), THREADS_N: bn / 4 });
+  return { plain: family(2), decoding: family(4) };
+});
+
 /** Records a product: all of K, or `splits` parts of it of `splitTiles` tiles each into matrices one after the other in y. */
 export function tiledProduct(
   cmd: Commands,
@@ -47,42 +62,22 @@ export function tiledProduct(
   splits: number,
   splitTiles: number,
 ): void {
-  const { m, n, k, y, weight, lora, columnScale, residual } = product;
-  const flags = [...product.flags, weightFlag(weight)];
-  if (lora) flags.push('LORA');
-  if (columnScale) flags.push('COLUMN_SCALE');
-  if (residual) flags.push('RESIDUAL');
-  const wide = !profile.direct && isWide(product, tile);
-  // More rows for a value whose decoding takes time; with fewer the kernel is compiled in half the time.
-  const quads = weight.format === 'F32' ? 2 : 4;
+  const { m, n, k, weight, lora } = product;
+  let flags = epilogueFlags(`${product.flags} ${weightFlag(weight)}`, product);
   const groups = tile.bk / unrolled(tile);
+  let family = directFamilies(tile)[weight.format === 'F32' ? 'plain' : 'decoding'];
   if (!profile.direct) {
-    flags.push('SPLITS');
-    if (groups > 1) flags.push('K_GROUPS');
-    if (k % tile.bk !== 0) flags.push('K_TAIL');
-    if (wide) flags.push('NF4_WIDE');
+    const wide = isWide(product, tile);
+    flags += ' SPLITS';
+    if (groups > 1) flags += ' K_GROUPS';
+    if (k % tile.bk !== 0) flags += ' K_TAIL';
+    if (wide) flags += ' NF4_WIDE';
+    family = families(tile)[wide ? 'wide' : 'narrow'][product.flags === 'B_ROWS_N' ? 'turned' : 'plain'];
   }
   cmd.dispatch(
-    profile.direct
-      ? {
-          name: `matmul direct ${flags.join(' ')}`,
-          source: directSource,
-          flags,
-          constants: { QUADS: quads, THREADS_M: tile.bm / (4 * quads), THREADS_N: tile.bn / 4 },
-        }
-      : {
-          name: `matmul ${flags.join(' ')}`,
-          source,
-          flags,
-          constants: constants(tile, wide, product.flags.includes('B_ROWS_N')),
-        },
+    family.with(flags),
     productBindings(product),
-    {
-      ...productParams(product),
-      k_groups: groups,
-      split_tiles: splitTiles,
-      y_split: splits > 1 ? m * y.ld : 0,
-    },
+    productParams(product, { groups, splits, splitTiles }),
     [Math.ceil(n / tile.bn), Math.ceil(m / tile.bm), splits],
     2 * m * n * (k + (lora?.rank ?? 0)),
   );

@@ -1,7 +1,7 @@
 /** A matrix product as its kernels see it: operands, options, and what they bind. */
 import type { View } from '../gpu/commands';
 import type { HalfRows } from './half';
-import { nestedParams, type Weight, type WeightPart, weightBindings } from './weight';
+import type { Weight, WeightPart } from './weight';
 
 /** Rows of f32 values inside a buffer: `ld` values from row to row, `offset` values before the first. */
 export interface Rows {
@@ -43,37 +43,60 @@ export interface Product extends ProductOptions {
   part: WeightPart;
   /** Values before the first one used in the part. */
   wOffset: number;
-  flags: string[];
+  /** Which operand lies how: B_ROWS_N forward, A_ROWS_K for gradients of weights. */
+  flags: '' | 'B_ROWS_N' | 'A_ROWS_K';
   /** Both operands as f16, where they were made before. */
-  operands?: { x: HalfRows; w: View };
+  operands?: HalfPair;
 }
 
-/** The buffers of lib/product.wgsl and lib/weight.wgsl. */
-export function productBindings({ x, y, weight, part, lora, residual, columnScale }: Product): Record<string, View> {
+/** Both operands as f16. */
+export interface HalfPair {
+  x: HalfRows;
+  w: View;
+}
+
+/** How a kernel goes through K: in tiles, of which it unrolls one in `groups`, and in `splits` parts of `splitTiles` tiles each. */
+export interface Steps {
+  groups: number;
+  splits: number;
+  splitTiles: number;
+}
+
+const WHOLE: Steps = { groups: 0, splits: 1, splitTiles: 0 };
+
+/**
+ * The buffers of lib/product.wgsl and lib/weight.wgsl, undefined where the product has none. Like `productParams` one plain object: a
+ * step makes thousands, and putting them together from parts took as long as recording them.
+ */
+export function productBindings(product: Product, half?: HalfPair): Record<string, View | undefined> {
+  const { x, y, weight, part, lora, residual, columnScale } = product;
   return {
-    x: x.view,
-    ...weightBindings(weight, part),
+    x: half ? half.x.x : x.view,
+    factors: half?.x.factors,
+    w: half ? half.w : part.data,
+    scales: weight.scales,
     y: y.view,
-    ...(lora && { u: lora.u.view, v: lora.v.view }),
-    ...(residual && { residual: residual.view }),
-    ...(columnScale && { column_scale: columnScale.view }),
+    u: lora?.u.view,
+    v: lora?.v.view,
+    residual: residual?.view,
+    column_scale: columnScale?.view,
   };
 }
 
 /** A column that no product has. */
 const NEVER = 2 ** 32 - 1;
 
-/** The parameters of lib/product.wgsl, but for those of splits. */
-export function productParams(product: Product): Record<string, number> {
+/** The parameters of lib/product.wgsl. */
+export function productParams(product: Product, steps: Steps = WHOLE, half?: HalfPair): Record<string, number> {
   const { m, n, k, x, y, weight, part, lora, residual, columnScale, alpha = 1, accumulate } = product;
   return {
     M: m,
     N: n,
     K: k,
-    ldx: x.ld,
-    x_offset: x.offset ?? 0,
+    ldx: half ? half.x.k : x.ld,
+    x_offset: half ? 0 : (x.offset ?? 0),
     ldw: weight.columns,
-    w_offset: product.wOffset,
+    w_offset: half ? 0 : product.wOffset,
     ldy: y.ld,
     y_offset: y.offset ?? 0,
     ldr: residual?.ld ?? 0,
@@ -88,6 +111,16 @@ export function productParams(product: Product): Record<string, number> {
     alpha,
     accumulate: accumulate ? 1 : 0,
     s_offset: columnScale?.offset ?? 0,
-    ...nestedParams(weight, part),
+    nested_blocks: weight.nestedBlocks ?? 0,
+    nested_offset: weight.nestedOffset ?? 0,
+    nested_first: part.firstRow * weight.columns,
+    k_groups: steps.groups,
+    split_tiles: steps.splitTiles,
+    y_split: steps.splits > 1 ? m * y.ld : 0,
   };
+}
+
+/** Flags of a product's kernel, one space between them, that what rides in its epilogue adds to `flags`. */
+export function epilogueFlags(flags: string, { lora, columnScale, residual }: Product): string {
+  return flags + (lora ? ' LORA' : '') + (columnScale ? ' COLUMN_SCALE' : '') + (residual ? ' RESIDUAL' : '');
 }

@@ -1,6 +1,7 @@
 /** Which kernel makes a product on a device, and in how many parts. */
 import splitSumSource from '../../shaders/split_sum.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
+import { KernelFamily } from '../gpu/kernels';
 import { type KernelProfile, usesHalf } from '../gpu/profile';
 import { expandsNf4 } from './expand-choice';
 import { type ExpandedWeight, expandedPart } from './expanded-weight';
@@ -37,8 +38,9 @@ export function recordProduct(cmd: Commands, profile: KernelProfile, means: Mean
     return;
   }
   const width = Math.ceil(n / 4) * 4;
-  const { alpha: _, columnScale: __, residual: ___, accumulate: ____, ...plain } = product;
-  record({ ...plain, y: { view: partials!, ld: width } }, parts, tiles);
+  // What comes after the sum is left to it.
+  const none = { alpha: undefined, columnScale: undefined, residual: undefined, accumulate: undefined };
+  record({ ...product, ...none, y: { view: partials!, ld: width } }, parts, tiles);
   sumParts(cmd, product, partials!, parts);
 }
 
@@ -94,25 +96,19 @@ function kernelFor(
       record: (part, parts, tiles) => floatMatrixProduct(cmd, floatMatrix, part, tile, parts, tiles),
     };
   }
-  const direction = product.flags.includes('B_ROWS_N') ? 'forward' : 'backward';
+  const direction = product.flags === 'B_ROWS_N' ? 'forward' : 'backward';
   const { tile, splits } = chooseTile(profile, { m, n, k, format: product.weight.format, direction }, maySplit);
   return { bk: tile.bk, splits, record: (part, parts, tiles) => tiledProduct(cmd, profile, part, tile, parts, tiles) };
 }
 
+const SPLIT_SUMS = new KernelFamily('split sum', splitSumSource);
+
 /** y from its partial matrices. */
 function sumParts(cmd: Commands, product: Product, partials: View, splits: number): void {
   const { m, n, y, columnScale, residual, alpha = 1, accumulate } = product;
-  const flags: string[] = [];
-  if (columnScale) flags.push('COLUMN_SCALE');
-  if (residual) flags.push('RESIDUAL');
   cmd.dispatch(
-    { name: `split sum ${flags.join(' ')}`, source: splitSumSource, flags },
-    {
-      partials,
-      y: y.view,
-      ...(residual && { residual: residual.view }),
-      ...(columnScale && { column_scale: columnScale.view }),
-    },
+    SPLIT_SUMS.with(`${columnScale ? 'COLUMN_SCALE' : ''}${residual ? ' RESIDUAL' : ''}`),
+    { partials, y: y.view, residual: residual?.view, column_scale: columnScale?.view },
     {
       M: m,
       N: n,

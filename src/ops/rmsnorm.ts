@@ -1,8 +1,11 @@
 /** RMSNorm over rows of `hidden` values, and its backward, which is added to dx. */
 import source from '../../shaders/rmsnorm.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
+import { KernelFamily, oncePer } from '../gpu/kernels';
 import type { KernelProfile } from '../gpu/profile';
 import { rowConstants, rowGroups } from './rows';
+
+const families = oncePer((profile: KernelProfile) => new KernelFamily('rmsnorm', source, rowConstants(profile)));
 
 export interface RmsNormArgs {
   x: View;
@@ -15,19 +18,24 @@ export interface RmsNormArgs {
 }
 
 export function rmsNorm(cmd: Commands, profile: KernelProfile, args: RmsNormArgs, y: View): void {
-  run(cmd, profile, args, { y }, []);
+  run(cmd, profile, args, '', { y });
 }
 
 /** dx += backward(dy). */
 export function rmsNormBackward(cmd: Commands, profile: KernelProfile, args: RmsNormArgs, dy: View, dx: View): void {
-  run(cmd, profile, args, { dy, dx }, ['BACKWARD']);
+  run(cmd, profile, args, 'BACKWARD', { dy, dx });
 }
 
-function run(cmd: Commands, profile: KernelProfile, a: RmsNormArgs, extra: Record<string, View>, flags: string[]) {
-  if (a.gather) flags.push('GATHER');
+function run(
+  cmd: Commands,
+  profile: KernelProfile,
+  a: RmsNormArgs,
+  flags: string,
+  { y, dy, dx }: { y?: View; dy?: View; dx?: View },
+) {
   cmd.dispatch(
-    { name: `rmsnorm ${flags.join(' ')}`, source, flags, constants: rowConstants(profile) },
-    { x: a.x, gain: a.gain, ...extra, ...(a.gather && { rows: a.gather }) },
+    families(profile).with(a.gather ? `${flags} GATHER` : flags),
+    { x: a.x, gain: a.gain, y, dy, dx, rows: a.gather },
     { rows: a.rows, hidden: a.hidden, eps: a.eps },
     rowGroups(a.rows),
     8 * a.rows * a.hidden,

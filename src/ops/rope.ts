@@ -1,8 +1,11 @@
 /** Rotary position embedding, in place over the first `heads` heads of each row. */
 import source from '../../shaders/rope.wgsl?raw';
 import type { Commands, View } from '../gpu/commands';
+import { KernelFamily, oncePer } from '../gpu/kernels';
 import type { KernelProfile } from '../gpu/profile';
 import { rowConstants, rowGroups } from './rows';
+
+const families = oncePer((profile: KernelProfile) => new KernelFamily('rope', source, rowConstants(profile)));
 
 export interface RopeArgs {
   x: View;
@@ -19,7 +22,7 @@ export interface RopeArgs {
 
 export function rope(cmd: Commands, profile: KernelProfile, args: RopeArgs, direction: 'forward' | 'backward'): void {
   cmd.dispatch(
-    { name: 'rope', source, constants: rowConstants(profile) },
+    families(profile).with(),
     { x: args.x, positions: args.positions, table: args.table },
     {
       tokens: args.tokens,
