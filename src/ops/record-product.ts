@@ -9,6 +9,7 @@ import type { HalfOperands } from './half';
 import { halfProduct, pickHalfTile } from './matmul_half';
 import { matrixOperands, matrixProduct, pickMatrixTile, suitsMatrix, tileColumns, tileRows } from './matmul_matrix';
 import { floatMatrixProduct, floatTileSize, pickFloatMatrixTile } from './matmul_matrix_f32';
+import { narrowProduct } from './matmul_narrow';
 import { tiledProduct } from './matmul_tiled';
 import type { Product } from './product';
 import { itemGroups } from './rows';
@@ -28,6 +29,7 @@ export interface Means {
 export function recordProduct(cmd: Commands, profile: KernelProfile, means: Means, given: Product): void {
   if (given.m === 0 || given.n === 0) return;
   const product = expand(profile, means, given);
+  if (!profile.direct && narrowProduct(cmd, product)) return;
   const { n, k, lora, alpha = 1 } = product;
   const { partials } = means;
   const maySplit = partials !== undefined && !profile.direct && !(lora && alpha !== 1);

@@ -15,6 +15,10 @@ const CASES: Case[] = [
   { direction: 'forward', tokens: 3, rows: 20, columns: 172, format: 'NF4', nested: false, rank: 3, residual: true },
   { direction: 'forward', tokens: 33, rows: 19, columns: 64, format: 'F32', alpha: 0.25 },
   { direction: 'forward', tokens: 7, rows: 12, columns: 16, format: 'F32', accumulate: true },
+  // Few columns: kernels of their own.
+  { direction: 'forward', tokens: 19, rows: 20, columns: 516, format: 'F32', accumulate: true },
+  { direction: 'forward', tokens: 8, rows: 16, columns: 1028, format: 'F32', alpha: 0.25 },
+  { direction: 'backward', tokens: 19, rows: 516, columns: 20, format: 'F32', alpha: 0.25, accumulate: true },
   { direction: 'backward', tokens: 37, rows: 64, columns: 172, format: 'NF4', rank: 3 },
   { direction: 'backward', tokens: 1, rows: 172, columns: 64, format: 'NF4', rank: 8, accumulate: true },
   { direction: 'backward', tokens: 33, rows: 19, columns: 64, format: 'F32', alpha: 0.25 },
