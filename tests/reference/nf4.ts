@@ -18,14 +18,16 @@ const f32 = Math.fround;
 export function dequantiseNf4(weight: Nf4Weight): Float64Array {
   const { packed, quantMap, blocksize, absmax, nested } = weight;
   const out = new Float64Array(packed.length * 2);
+  const values = new Float64Array(16);
   for (let block = 0; block * blocksize < out.length; block++) {
     const scale = nested
       ? f32(f32(nested.map[absmax[block]] * nested.absmax[Math.floor(block / nested.blocksize)]) + f32(nested.offset))
       : absmax[block];
-    const end = Math.min(out.length, (block + 1) * blocksize);
-    for (let i = block * blocksize; i < end; i++) {
-      const byte = packed[i >> 1];
-      out[i] = f32(quantMap[i % 2 === 0 ? byte >> 4 : byte & 15] * scale);
+    for (let code = 0; code < 16; code++) values[code] = f32(quantMap[code] * scale);
+    const end = Math.min(packed.length, ((block + 1) * blocksize) / 2);
+    for (let i = (block * blocksize) / 2; i < end; i++) {
+      out[2 * i] = values[packed[i] >> 4];
+      out[2 * i + 1] = values[packed[i] & 15];
     }
   }
   return out;
