@@ -5,7 +5,7 @@ import { expandsNf4 } from './expand-choice';
 import { expandedPart } from './expanded-weight';
 import type { HalfRows } from './half';
 import { FEWEST_ROWS, suitsMatrix } from './matmul_matrix';
-import type { Product, ProductOptions, Rows } from './product';
+import { type Product, type ProductOptions, productOf, type Rows } from './product';
 import { type Means, recordProduct } from './record-product';
 import type { Weight } from './weight';
 
@@ -21,6 +21,17 @@ export interface ProductMeans extends Means {
 /** Rows that begin `columns` values later. */
 const shifted = (rows: Rows, columns: number): Rows =>
   columns === 0 ? rows : { ...rows, offset: (rows.offset ?? 0) + columns };
+
+/** Options of a product whose columns begin `columns` later. */
+function shiftedOptions(options: ProductOptions, columns: number): ProductOptions {
+  const { lora, columnScale, residual } = options;
+  return {
+    ...options,
+    lora: lora && { ...lora, v: shifted(lora.v, columns * lora.v.ld) },
+    columnScale: columnScale && { ...columnScale, offset: columnScale.offset + columns },
+    residual: residual && shifted(residual, columns),
+  };
+}
 
 const totalRows = (weights: readonly Weight[]): number => weights.reduce((sum, { rows }) => sum + rows, 0);
 
@@ -58,22 +69,10 @@ export class MatmulOps {
       const last = Math.min(range[1], part.firstRow + part.rows);
       if (first >= last) continue;
       const column = first - range[0];
-      const { lora, columnScale } = options;
-      const product: Product = {
-        ...options,
-        lora: lora && column > 0 ? { ...lora, v: shifted(lora.v, column * lora.v.ld) } : lora,
-        columnScale: columnScale && { ...columnScale, offset: columnScale.offset + column },
-        m,
-        n: last - first,
-        k: weight.columns,
-        x,
-        y: shifted(y, column),
-        residual: options.residual && shifted(options.residual, column),
-        weight,
-        part,
-        wOffset: part.offset + (first - part.firstRow) * weight.columns,
-        flags: 'B_ROWS_N',
-      };
+      const wOffset = part.offset + (first - part.firstRow) * weight.columns;
+      const [n, k] = [last - first, weight.columns];
+      const shape = { m, n, k, x, y: shifted(y, column), weight, part, wOffset, flags: 'B_ROWS_N' as const };
+      const product = productOf(shape, column > 0 ? shiftedOptions(options, column) : options);
       if (!this.#means.special?.(this.cmd, this.profile, product)) this.#record(product);
     }
   }
@@ -90,30 +89,16 @@ export class MatmulOps {
     options: ProductOptions = {},
     range: readonly [number, number] = [0, weight.rows],
   ): void {
-    let { accumulate = false, lora, residual } = options;
+    let rest = options;
     for (const part of weight.parts) {
       const first = Math.max(range[0], part.firstRow);
       const last = Math.min(range[1], part.firstRow + part.rows);
       if (first >= last) continue;
-      this.#record({
-        ...options,
-        accumulate,
-        lora,
-        residual,
-        m,
-        n: weight.columns,
-        k: last - first,
-        x: shifted(dy, first - range[0]),
-        y: dx,
-        weight,
-        part,
-        wOffset: part.offset + (first - part.firstRow) * weight.columns,
-        flags: '',
-      });
+      const wOffset = part.offset + (first - part.firstRow) * weight.columns;
+      const [n, k, x] = [weight.columns, last - first, shifted(dy, first - range[0])];
+      this.#record(productOf({ m, n, k, x, y: dx, weight, part, wOffset, flags: '' }, rest));
       // The parts of one matrix add up; the low-rank part and the residual come in once.
-      accumulate = true;
-      lora = undefined;
-      residual = undefined;
+      if (weight.parts.length > 1) rest = { ...rest, accumulate: true, lora: undefined, residual: undefined };
     }
   }
 
@@ -123,21 +108,9 @@ export class MatmulOps {
    */
   forwardStacked(weights: readonly Weight[], m: number, x: Rows, y: Rows, options: ProductOptions = {}): boolean {
     const [weight] = weights;
-    const k = weight.columns;
-    const n = totalRows(weights);
-    const product: Product = {
-      ...options,
-      m,
-      n,
-      k,
-      x,
-      y,
-      weight,
-      part: weight.parts[0],
-      wOffset: 0,
-      flags: 'B_ROWS_N',
-    };
-    return m > 0 && this.#halfStacked(weights, product);
+    const [n, k] = [totalRows(weights), weight.columns];
+    const shape = { m, n, k, x, y, weight, part: weight.parts[0], wOffset: 0, flags: 'B_ROWS_N' as const };
+    return m > 0 && this.#halfStacked(weights, productOf(shape, options));
   }
 
   /**
@@ -148,8 +121,18 @@ export class MatmulOps {
     const { expanded } = this.#means;
     const [weight] = weights;
     const k = totalRows(weights);
-    const product = { ...options, m, n: weight.columns, k, x: dy, y: dx, weight, part: weight.parts[0], wOffset: 0 };
-    const plain: Product = { ...product, flags: '' };
+    const shape = {
+      m,
+      n: weight.columns,
+      k,
+      x: dy,
+      y: dx,
+      weight,
+      part: weight.parts[0],
+      wOffset: 0,
+      flags: '' as const,
+    };
+    const plain = productOf(shape, options);
     if (m === 0) return false;
     if (expanded && weights.every((w) => expandsNf4(this.profile, w, m)) && expanded.stacks(weights)) {
       this.#record({ ...plain, ...expandedPart(expanded.takeStacked(weights), k, weight.columns) });
@@ -185,18 +168,9 @@ export class MatmulOps {
       parts: [{ firstRow: 0, rows: tokens, data: q.view, offset: q.offset ?? 0 }],
       trainable: true,
     };
-    this.#record({
-      ...options,
-      m: p.columns,
-      n: q.columns,
-      k: tokens,
-      x: p,
-      y: g,
-      weight,
-      part: weight.parts[0],
-      wOffset: q.offset ?? 0,
-      flags: 'A_ROWS_K',
-    });
+    const wOffset = q.offset ?? 0;
+    const [m, n, part] = [p.columns, q.columns, weight.parts[0]];
+    this.#record(productOf({ m, n, k: tokens, x: p, y: g, weight, part, wOffset, flags: 'A_ROWS_K' }, options));
   }
 
   #record(product: Product): void {

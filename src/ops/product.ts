@@ -49,6 +49,34 @@ export interface Product extends ProductOptions {
   operands?: HalfPair;
 }
 
+/** What a product is of, without the options. */
+export type ProductShape = Omit<Product, keyof ProductOptions | 'operands'>;
+
+/** All products are objects of one kind, with the same fields in the same order: so those that read them stay fast. */
+export function productOf(shape: ProductShape, options: ProductOptions): Product {
+  const { m, n, k, x, y, weight, part, wOffset, flags } = shape;
+  const { alpha, accumulate, lora, columnScale, residual, half } = options;
+  const operands = undefined;
+  return {
+    m,
+    n,
+    k,
+    x,
+    y,
+    weight,
+    part,
+    wOffset,
+    flags,
+    alpha,
+    accumulate,
+    lora,
+    columnScale,
+    residual,
+    half,
+    operands,
+  };
+}
+
 /** Both operands as f16. */
 export interface HalfPair {
   x: HalfRows;

@@ -11,7 +11,7 @@ import { matrixOperands, matrixProduct, pickMatrixTile, suitsMatrix, tileColumns
 import { floatMatrixProduct, floatTileSize, pickFloatMatrixTile } from './matmul_matrix_f32';
 import { narrowProduct } from './matmul_narrow';
 import { tiledProduct } from './matmul_tiled';
-import type { Product } from './product';
+import { type Product, productOf } from './product';
 import { itemGroups } from './rows';
 import { chooseTile, splitCount, splitParts } from './tile-choice';
 
@@ -40,9 +40,10 @@ export function recordProduct(cmd: Commands, profile: KernelProfile, means: Mean
     return;
   }
   const width = Math.ceil(n / 4) * 4;
+  const { m, x, weight, part, wOffset, flags, half } = product;
+  const shape = { m, n, k, x, y: { view: partials!, ld: width }, weight, part, wOffset, flags };
   // What comes after the sum is left to it.
-  const none = { alpha: undefined, columnScale: undefined, residual: undefined, accumulate: undefined };
-  record({ ...product, ...none, y: { view: partials!, ld: width } }, parts, tiles);
+  record(productOf(shape, { lora, half }), parts, tiles);
   sumParts(cmd, product, partials!, parts);
 }
 
