@@ -16,7 +16,7 @@ export interface MatmulTile {
   unroll?: number;
 }
 
-/** Tiles of products with f16 operands: `unroll` is a multiple of 8 that divides `bk`, `tn` one of 8. */
+/** Tiles of products with f16 operands: `bk` is a multiple of 16 that divides 64, and `unroll` one of 8. */
 export interface HalfTiles {
   readonly large: MatmulTile;
   /** For products that would leave most of the GPU idle with `large`. */
@@ -72,11 +72,13 @@ const MODEST: MatmulTile = { bm: 64, bn: 64, bk: 16, tm: 8, tn: 8 };
 const OBLONG: MatmulTile = { bm: 128, bn: 64, bk: 16, tm: 8, tn: 4 };
 const FINE: MatmulTile = { bm: 64, bn: 64, bk: 16, tm: 4, tn: 4 };
 
-/** At most 14 KB of workgroup memory and 128 threads: within what WebGPU guarantees. */
+/** Of products of f16 operands: at most 13 KB of workgroup memory and 128 threads, within what WebGPU guarantees. */
 const HALF: HalfTiles = {
-  large: { bm: 64, bn: 128, bk: 32, tm: 8, tn: 8, unroll: 16 },
-  small: { bm: 64, bn: 64, bk: 32, tm: 8, tn: 8, unroll: 16 },
+  large: { bm: 64, bn: 128, bk: 32, tm: 8, tn: 8 },
+  small: { bm: 64, bn: 64, bk: 32, tm: 8, tn: 8 },
 };
+/** 17 KB and 256 threads. */
+const ROOMY_HALF: HalfTiles = { ...HALF, large: { bm: 128, bn: 128, bk: 32, tm: 8, tn: 8 } };
 
 /** Whether large products have f16 operands. */
 export const usesHalf = ({ matrix, half }: Pick<KernelProfile, 'matrix' | 'half'>): boolean => Boolean(matrix ?? half);
@@ -114,7 +116,7 @@ export function profileFor(
   if (isSoftware) {
     // A workgroup of one subgroup needs no real barrier on the CPU.
     const tile = { bm: 16, bn: 16, bk: 16, tm: 4, tn: 4 };
-    const halfTile = { bm: 16, bn: 32, bk: 32, tm: 4, tn: 8 };
+    const halfTile = { bm: 16, bn: 32, bk: 32, tm: 4, tn: 4, unroll: 8 };
     const half = tier === 'f16' ? { half: { large: halfTile, small: halfTile } } : {};
     const own = tier === 'f16' ? tier : 'f32';
     return { tier: own, ...half, direct: true, large: tile, small: tile, attentionTile: 16, rowThreads: 4 };
@@ -128,7 +130,7 @@ export function profileFor(
     ...(onUnits && matrix.operands === 'f32' && { floatMatrix: matrix }),
     // A weight becomes f16, or f32, anew for every stretch: on matrix units that takes as long as a hundred rows of its product.
     ...(onUnits && matrix.operands !== 'f32' ? { matrix, mlpBytes: 2 ** 28 } : { spareMlpBytes: 2 ** 27 }),
-    ...(tier === 'f16' && { half: HALF }),
+    ...(tier === 'f16' && { half: roomy ? ROOMY_HALF : HALF }),
     direct: false,
     large: roomy ? SQUARE : MODEST,
     ...(roomy && { between: BROAD }),

@@ -23,6 +23,10 @@ import attentionScores from '../../shaders/lib/attention_scores.wgsl?raw';
 import attentionThread from '../../shaders/lib/attention_thread.wgsl?raw';
 import attentionTile from '../../shaders/lib/attention_tile.wgsl?raw';
 import attentionWide from '../../shaders/lib/attention_wide.wgsl?raw';
+import halfFetch from '../../shaders/lib/half_fetch.wgsl?raw';
+import halfLora from '../../shaders/lib/half_lora.wgsl?raw';
+import halfMultiply from '../../shaders/lib/half_multiply.wgsl?raw';
+import halfStore from '../../shaders/lib/half_store.wgsl?raw';
 import log1p from '../../shaders/lib/log1p.wgsl?raw';
 import product from '../../shaders/lib/product.wgsl?raw';
 import productFetch from '../../shaders/lib/product_fetch.wgsl?raw';
@@ -50,6 +54,10 @@ const INCLUDES: Record<string, string> = {
   attention_thread: attentionThread,
   attention_tile: attentionTile,
   attention_wide: attentionWide,
+  half_fetch: halfFetch,
+  half_lora: halfLora,
+  half_multiply: halfMultiply,
+  half_store: halfStore,
   product,
   product_fetch: productFetch,
   product_lora: productLora,

@@ -13,10 +13,10 @@ export function lanes(tile: MatmulTile): { LANES_X: number; LANES_Y: number } {
   return { LANES_X: most(tile.bn / tile.tn, 8), LANES_Y: most(tile.bm / tile.tm, 4) };
 }
 
-const threads = ({ bm, bn, tm, tn }: MatmulTile): number => (bm / tm) * (bn / tn);
+export const threads = ({ bm, bn, tm, tn }: MatmulTile): number => (bm / tm) * (bn / tn);
 
 /** The values of k that are unrolled. */
-const unrolled = ({ bk, unroll = bk }: MatmulTile): number => Math.min(bk, unroll);
+export const unrolled = ({ bk, unroll = bk }: MatmulTile): number => Math.min(bk, unroll);
 
 /** The constants of lib/product_tile.wgsl and the files that go with it. */
 function constants(tile: MatmulTile, wide: boolean, turned: boolean): Record<string, number> {

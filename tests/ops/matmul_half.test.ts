@@ -1,6 +1,6 @@
 /** Products of f16 operands, in both directions, with everything that rides in the epilogue. */
 import { describe, expect, test } from 'vitest';
-import type { KernelProfile } from '../../src/gpu/profile';
+import type { KernelProfile, MatmulTile } from '../../src/gpu/profile';
 import { HalfOperands } from '../../src/ops/half';
 import { MatmulOps } from '../../src/ops/matmul';
 import { PARTIAL_VALUES, splitCount } from '../../src/ops/tile-choice';
@@ -10,7 +10,12 @@ import { checkForwardStacked } from './stacked';
 import { cmd, device, expectWithin, gpuProfiles, input, output, randomWeight, read, run } from './support';
 
 const tile = { bm: 32, bn: 64, bk: 32, tm: 4, tn: 8, unroll: 8 };
-const profile: KernelProfile = { ...gpuProfiles['GPU, small tile'], tier: 'f16', half: { large: tile, small: tile } };
+const profileWith = (own: MatmulTile): KernelProfile => ({
+  ...gpuProfiles['GPU, small tile'],
+  tier: 'f16',
+  half: { large: own, small: own },
+});
+const profile = profileWith(tile);
 const scratch = () => ({
   x: output(2 ** 17).buffer,
   factors: output(512).buffer,
@@ -23,10 +28,10 @@ const scratch = () => ({
  */
 const TOLERANCE = 13 * 2 ** -11;
 
-async function product(c: Case, rng: Rng) {
+async function product(c: Case, rng: Rng, own = profile) {
   const p = makeProduct(c, rng);
-  const half = new HalfOperands(cmd, profile, scratch());
-  const ops = new MatmulOps(cmd, profile, { partials: c.split ? output(PARTIAL_VALUES) : undefined, half });
+  const half = new HalfOperands(cmd, own, scratch());
+  const ops = new MatmulOps(cmd, own, { partials: c.split ? output(PARTIAL_VALUES) : undefined, half });
   const before = cmd.dispatches;
   const made = await runProduct(ops, c, p);
   const bound = p.squares.map((v, i) => TOLERANCE * Math.sqrt(v) + 2 ** -21 * p.added[i]);
@@ -67,6 +72,15 @@ describe.skipIf(why)(`products of f16 operands${why}`, () => {
     expectWithin(r.actual, r.expected, r.bound);
     expect(r.tidy, 'writes outside its rows').toBe(true);
   });
+
+  test.each(['forward', 'backward'] as const)(
+    '%s: half as many k in a tile, more threads than blocks',
+    async (direction) => {
+      const tall = profileWith({ bm: 32, bn: 32, bk: 16, tm: 8, tn: 4 });
+      const r = await product({ direction, tokens: 40, rows: 96, columns: 96, format: 'NF4', rank: 8 }, rng, tall);
+      expectWithin(r.actual, r.expected, r.bound);
+    },
+  );
 
   test.each(['forward', 'backward'] as const)(
     '%s: a weight off by a tenth of a typical one fails',
