@@ -16,13 +16,6 @@ export interface MatmulTile {
   unroll?: number;
 }
 
-/** Tiles of products with f16 operands: `bk` is a multiple of 16 that divides 64, and `unroll` one of 8. */
-export interface HalfTiles {
-  readonly large: MatmulTile;
-  /** For products that would leave most of the GPU idle with `large`. */
-  readonly small: MatmulTile;
-}
-
 /** Products whose best tiles differ. */
 export type ProductKind = `${'forward' | 'backward'} ${'float' | 'NF4'}`;
 
@@ -34,8 +27,8 @@ export interface KernelProfile {
   /** Present in tier 'subgroup-matrix' only: units for f16, or for f32. */
   readonly matrix?: MatrixUnits;
   readonly floatMatrix?: MatrixUnits;
-  /** Present in tier 'f16' only. */
-  readonly half?: HalfTiles;
+  /** Tiles of products with f16 operands, in tier 'f16' only: `bk` is 16, 32 or 64, `unroll` a multiple of 8. */
+  readonly half?: readonly MatmulTile[];
   /** Kernels without workgroup memory: for adapters that compute on the CPU, where barriers cost more than loads. */
   readonly direct: boolean;
   /** For products with many rows and columns. */
@@ -73,12 +66,12 @@ const OBLONG: MatmulTile = { bm: 128, bn: 64, bk: 16, tm: 8, tn: 4 };
 const FINE: MatmulTile = { bm: 64, bn: 64, bk: 16, tm: 4, tn: 4 };
 
 /** Of products of f16 operands: at most 13 KB of workgroup memory and 128 threads, within what WebGPU guarantees. */
-const HALF: HalfTiles = {
-  large: { bm: 64, bn: 128, bk: 32, tm: 8, tn: 8 },
-  small: { bm: 64, bn: 64, bk: 32, tm: 8, tn: 8 },
-};
+const HALF: readonly MatmulTile[] = [
+  { bm: 64, bn: 128, bk: 32, tm: 8, tn: 8 },
+  { bm: 64, bn: 64, bk: 32, tm: 8, tn: 8 },
+];
 /** 17 KB and 256 threads. */
-const ROOMY_HALF: HalfTiles = { ...HALF, large: { bm: 128, bn: 128, bk: 32, tm: 8, tn: 8 } };
+const ROOMY_HALF: readonly MatmulTile[] = [{ bm: 128, bn: 128, bk: 32, tm: 8, tn: 8 }, ...HALF];
 
 /** Whether large products have f16 operands. */
 export const usesHalf = ({ matrix, half }: Pick<KernelProfile, 'matrix' | 'half'>): boolean => Boolean(matrix ?? half);
@@ -117,7 +110,7 @@ export function profileFor(
     // A workgroup of one subgroup needs no real barrier on the CPU.
     const tile = { bm: 16, bn: 16, bk: 16, tm: 4, tn: 4 };
     const halfTile = { bm: 16, bn: 32, bk: 32, tm: 4, tn: 4, unroll: 8 };
-    const half = tier === 'f16' ? { half: { large: halfTile, small: halfTile } } : {};
+    const half = tier === 'f16' ? { half: [halfTile] } : {};
     const own = tier === 'f16' ? tier : 'f32';
     return { tier: own, ...half, direct: true, large: tile, small: tile, attentionTile: 16, rowThreads: 4 };
   }

@@ -1,18 +1,10 @@
-/** The kernel of products of f16 operands on devices without matrix units: its tiles, and recording one. */
+/** The kernel of products of f16 operands on devices without matrix units. */
 import source from '../../shaders/matmul_half.wgsl?raw';
 import type { Commands } from '../gpu/commands';
 import { KernelFamily, oncePer } from '../gpu/kernels';
-import type { HalfTiles, MatmulTile } from '../gpu/profile';
+import type { MatmulTile } from '../gpu/profile';
 import { lanes, threads, unrolled } from './matmul_tiled';
 import { epilogueFlags, type HalfPair, type Product, productBindings, productParams } from './product';
-
-/** Tiles that fill a large GPU. */
-const ENOUGH = 96;
-
-export function pickHalfTile({ large, small }: HalfTiles, m: number, n: number): MatmulTile {
-  const tiles = Math.ceil(m / large.bm) * Math.ceil(n / large.bn);
-  return tiles >= ENOUGH ? large : small;
-}
 
 const families = oncePer((tile: MatmulTile) => {
   const { bm, bn, bk, tm, tn } = tile;

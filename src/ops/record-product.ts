@@ -6,14 +6,14 @@ import { type KernelProfile, usesHalf } from '../gpu/profile';
 import { expandsNf4 } from './expand-choice';
 import { type ExpandedWeight, expandedPart } from './expanded-weight';
 import type { HalfOperands } from './half';
-import { halfProduct, pickHalfTile } from './matmul_half';
+import { halfProduct } from './matmul_half';
 import { matrixOperands, matrixProduct, pickMatrixTile, suitsMatrix, tileColumns, tileRows } from './matmul_matrix';
 import { floatMatrixProduct, floatTileSize, pickFloatMatrixTile } from './matmul_matrix_f32';
 import { narrowProduct } from './matmul_narrow';
 import { tiledProduct } from './matmul_tiled';
 import { type Product, productOf } from './product';
 import { itemGroups } from './rows';
-import { chooseTile, splitCount, splitParts } from './tile-choice';
+import { chooseTile, soonest, splitCount, splitParts } from './tile-choice';
 
 /** Room for the ways to make products. */
 export interface Means {
@@ -74,13 +74,13 @@ function kernelFor(
   const units = profile.matrix;
   const takesHalf = usesHalf(profile) && half && suitsMatrix(product, profile);
   const operands = product.operands ?? (takesHalf ? matrixOperands(half, product, product.half) : null);
+  const { format } = product.weight;
+  const direction = product.flags === 'B_ROWS_N' ? 'forward' : 'backward';
   if (profile.half && operands) {
-    const tile = pickHalfTile(profile.half, m, n);
-    return {
-      bk: tile.bk,
-      splits: maySplit ? splitCount(tile, m, n, k) : 1,
-      record: (part, parts, tiles) => halfProduct(cmd, part, tile, operands, parts, tiles),
-    };
+    const { tile, splits } = soonest(profile.half, { m, n, k, format: 'F16', direction }, maySplit);
+    const record = (part: Product, parts: number, tiles: number) =>
+      halfProduct(cmd, part, tile, operands, parts, tiles);
+    return { bk: tile.bk, splits, record };
   }
   if (units && operands) {
     const tile = pickMatrixTile(m, n);
@@ -99,8 +99,7 @@ function kernelFor(
       record: (part, parts, tiles) => floatMatrixProduct(cmd, floatMatrix, part, tile, parts, tiles),
     };
   }
-  const direction = product.flags === 'B_ROWS_N' ? 'forward' : 'backward';
-  const { tile, splits } = chooseTile(profile, { m, n, k, format: product.weight.format, direction }, maySplit);
+  const { tile, splits } = chooseTile(profile, { m, n, k, format, direction }, maySplit);
   return { bk: tile.bk, splits, record: (part, parts, tiles) => tiledProduct(cmd, profile, part, tile, parts, tiles) };
 }
 

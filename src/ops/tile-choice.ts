@@ -63,7 +63,7 @@ export function productTime(tile: MatmulTile, { m, n, k, format }: ProductSize, 
 
 /** @param maySplit whether there is room for partial results, and the product allows them */
 export function chooseTile(profile: KernelProfile, size: ProductSize, maySplit: boolean): ChosenTile {
-  const { m, n, k, format, direction } = size;
+  const { m, n, format, direction } = size;
   const { large, between = large, medium = large, small, tall, wide } = profile;
   const tuned = profile.tuned?.[`${direction} ${format === 'NF4' ? 'NF4' : 'float'}`] ?? large;
   // The tuned one is the fastest of all that a GPU is full with; beside it only smaller ones can be sooner.
@@ -72,6 +72,15 @@ export function chooseTile(profile: KernelProfile, size: ProductSize, maySplit: 
   // Narrow results have tiles of their own.
   if (tall && n <= 48 && m >= tall.bm) tiles = [tall];
   else if (wide && m <= 48 && n >= wide.bn) tiles = [wide];
+  return soonest(tiles, size, maySplit);
+}
+
+/** The tile among these, and the parts of K, that make a product soonest. For f16 the order of their times is alike. */
+export function soonest(
+  tiles: readonly MatmulTile[],
+  { m, n, k, ...kind }: ProductSize,
+  maySplit: boolean,
+): ChosenTile {
   const width = Math.ceil(n / 4) * 4;
   let best: ChosenTile = { tile: tiles[0], splits: 1 };
   let least = Number.POSITIVE_INFINITY;
@@ -82,7 +91,7 @@ export function chooseTile(profile: KernelProfile, size: ProductSize, maySplit: 
         (!maySplit || k / splits < 128 || splitParts(tile.bk, k, splits).parts * m * width > PARTIAL_VALUES)
       )
         break;
-      const time = productTime(tile, size, splits);
+      const time = productTime(tile, { m, n, k, ...kind }, splits);
       if (time >= least) continue;
       least = time;
       best = { tile, splits };

@@ -1,7 +1,7 @@
 /** Which tile a product gets, and in how many parts. */
 import { describe, expect, test } from 'vitest';
 import { type MatmulTile, profileFor } from '../../src/gpu/profile';
-import { chooseTile, PARTIAL_VALUES, type ProductSize, productTime, splitParts } from '../../src/ops/tile-choice';
+import { chooseTile, PARTIAL_VALUES, type ProductSize, productTime, soonest, splitParts } from '../../src/ops/tile-choice';
 
 const sized = (m: number, n: number, k: number): ProductSize => ({ m, n, k, format: 'NF4', direction: 'forward' });
 
@@ -19,6 +19,18 @@ describe('the choice of a tile', () => {
     expect(choose(48, 2048, 2048).tile).toBe(profile.wide);
     expect(choose(32, 128256, 2048).tile).toBe(profile.wide);
     expect(chooseTile(profile, sized(8, 40, 64), true).tile).toBe(profile.small);
+  });
+
+  test('of f16 operands the same: smaller ones where large ones leave a part of a GPU idle', () => {
+    const [large, broad, small] = profileFor({ limits } as GPUDevice, false, 'f16').half!;
+    const half = (m: number, n: number, k: number) => soonest([large, broad, small], sized(m, n, k), false).tile;
+    expect(half(4096, 4096, 4096)).toBe(large);
+    expect(half(1024, 2048, 8192)).toBe(large);
+    expect(half(3072, 512, 2048)).toBe(small);
+    expect(half(256, 2048, 2048)).toBe(small);
+    // No device need have more than this.
+    const least = { maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize: 16384 };
+    expect(profileFor({ limits: least } as GPUDevice, false, 'f16').half).toEqual([broad, small]);
   });
 
   test('no choice on offer is estimated faster than the one taken', () => {
