@@ -17,7 +17,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 //#if HALF
 //#if MATRIX
-@group(0) @binding(1) var<storage, read> x: array<array<vec4u, 512>>;
+@group(0) @binding(1) var<storage, read_write> x: array<array<vec4u, 512>>;
 //#else
 @group(0) @binding(1) var<storage, read> x: array<vec4u>;
 //#endif

@@ -1,6 +1,7 @@
 /** Cost against size: step time over tokens and over layers, with the straight line through it, and over many steps. */
 
 import { randomModel } from '../../model/random-weights';
+import type { LoadedModel } from '../../model/session';
 import { median } from '../harness';
 import type { Section } from '../section';
 import { SteadyRun } from '../steady';
@@ -36,10 +37,8 @@ export const scaling: Section = async ({ gpu, quick, heapBytes, secondsLeft, pri
   // compiled for speed: on an H100 256 tokens took 52 to 56 ms a step there, and 41 later.
   const leastMs = quick ? 0 : 300;
   let warmMs = quick ? 0 : 2000;
-  const time = async (layers: number, pairs: number, length: number) => {
-    const model = await randomModel(gpu, { ...base, layers }, 'NF4', 'BF16');
-    const c = { pairs, length, prompt: 1 };
-    const rows = randomPairs(c, pairs * 6, base.vocabSize);
+  const time = async (model: LoadedModel, pairs: number, length: number) => {
+    const rows = randomPairs({ pairs, length, prompt: 1 }, pairs * 6, base.vocabSize);
     const run = await SteadyRun.open(model, rows, pairs, 1000, pairs * 2 * length);
     const began = performance.now();
     let last = await run.time(1);
@@ -48,9 +47,14 @@ export const scaling: Section = async ({ gpu, quick, heapBytes, secondsLeft, pri
     const steps = quick ? 1 : Math.max(3, Math.min(20, Math.ceil(leastMs / last)));
     const ms = (await run.time(steps)) / steps;
     run.destroy();
+    return ms;
+  };
+  const withModel = async <T>(layers: number, work: (model: LoadedModel) => Promise<T>): Promise<T> => {
+    const model = await randomModel(gpu, { ...base, layers }, 'NF4', 'BF16');
+    const result = await work(model);
     model.weightMemory.destroy();
     model.cmd.destroy();
-    return ms;
+    return result;
   };
   const series = async (name: string, sizes: readonly number[], measureOne: (size: number) => Promise<number>) => {
     const ms: number[] = [];
@@ -66,37 +70,33 @@ export const scaling: Section = async ({ gpu, quick, heapBytes, secondsLeft, pri
     );
     await save();
   };
+  const overSteps = async (model: LoadedModel) => {
+    const most = quick ? 4 : 500;
+    const rows = randomPairs({ pairs: 1, length: 64, prompt: 1 }, 16, base.vocabSize);
+    const run = await SteadyRun.open(model, rows, 1, most, 128);
+    const ms: number[] = [];
+    const heap: (number | null)[] = [heapBytes()];
+    const bytes = run.runBytes;
+    const slice = Math.max(1, Math.floor(most / 10));
+    while (run.trainer.step < most && secondsLeft() > 2) {
+      ms.push((await run.time(slice)) / slice);
+      heap.push(heapBytes());
+    }
+    const usual = ms.slice(1);
+    const drift = usual.length ? median(usual.slice(-3)) / median(usual.slice(0, 3)) - 1 : null;
+    result.drift = { steps: run.trainer.step, sliceMs: ms, drift, heap, bytesBefore: bytes, bytesAfter: run.runBytes };
+    print(
+      `scaling, ${run.trainer.step} steps: ${ms.map((x) => x.toFixed(2)).join(', ')} ms; drift ${drift === null ? 'not measured' : `${(100 * drift).toFixed(1)} %`}`,
+    );
+    run.destroy();
+    await save();
+  };
   // Sequences of one length, so that attention is in proportion as well.
   const half = quick ? 16 : 128;
   const tokens = quick ? [32, 64] : [256, 512, 1024, 2048, 4096, 8192];
-  await series('tokens', tokens, (n) => time(base.layers, n / (2 * half), half));
-  await series('layers', quick ? [1, 2] : [2, 4, 8, 16], (n) => time(n, quick ? 1 : 4, quick ? 16 : 256));
-
-  const most = quick ? 4 : 500;
-  const model = await randomModel(gpu, { ...base, layers: quick ? 1 : 4 }, 'NF4', 'BF16');
-  const run = await SteadyRun.open(
-    model,
-    randomPairs({ pairs: 1, length: 64, prompt: 1 }, 16, base.vocabSize),
-    1,
-    most,
-    128,
+  await withModel(base.layers, (model) => series('tokens', tokens, (n) => time(model, n / (2 * half), half)));
+  await series('layers', quick ? [1, 2] : [2, 4, 8, 16], (n) =>
+    withModel(n, (model) => time(model, quick ? 1 : 4, quick ? 16 : 256)),
   );
-  const ms: number[] = [];
-  const heap: (number | null)[] = [heapBytes()];
-  const bytes = run.runBytes;
-  const slice = Math.max(1, Math.floor(most / 10));
-  while (run.trainer.step < most && secondsLeft() > 2) {
-    ms.push((await run.time(slice)) / slice);
-    heap.push(heapBytes());
-  }
-  const usual = ms.slice(1);
-  const drift = usual.length ? median(usual.slice(-3)) / median(usual.slice(0, 3)) - 1 : null;
-  result.drift = { steps: run.trainer.step, sliceMs: ms, drift, heap, bytesBefore: bytes, bytesAfter: run.runBytes };
-  print(
-    `scaling, ${run.trainer.step} steps: ${ms.map((x) => x.toFixed(2)).join(', ')} ms; drift ${drift === null ? 'not measured' : `${(100 * drift).toFixed(1)} %`}`,
-  );
-  run.destroy();
-  model.weightMemory.destroy();
-  model.cmd.destroy();
-  await save();
+  await withModel(quick ? 1 : 4, (model) => overSteps(model));
 };
