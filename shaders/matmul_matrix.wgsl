@@ -5,8 +5,8 @@
 //   backward  dY W   A(m,k) = x[m,k]   B(k,n) = w[k,n]
 //
 // x and w are f16 in tiles of 128 rows and 32 columns (half_rows.wgsl, expand_weight.wgsl): what a workgroup needs next lies together, and
-// the place inside a tile needs no clamp. Row m of A comes with factors[m / 16]. The LoRA part is one more stretch of
-// the same loop, from f32: U is scaled like x, and 2^8 goes from U to V, whose values are small at first.
+// the place inside a tile needs no clamp. Row m of A comes with factors[m / 16]. The LoRA part comes after
+// the main loop, from f32: U is scaled like x, and 2^8 goes from U to V, whose values are small at first.
 //
 // A workgroup of WM x WN subgroups makes BM x BN results; a subgroup SM x SN_PAIRS * 2 blocks of 16 x 16. While a tile is multiplied, the
 // next one is on its way from memory into registers. With several workgroups along z each takes `split_tiles` tiles of K.
@@ -176,93 +176,43 @@ fn main(
   var next_b$s = w[first / 4u * row_tiles + tile_n + i_b$s / 128u][first % 4u * 128u + i_b$s % 128u];
   //#endif
   //#end
-  //#if LORA
-  let u_column = p.rank * (u32(n0 >= p.second) + u32(n0 >= p.third));
-  let tiles = main_tiles + select(0u, (p.rank + BK - 1u) / BK, main_tiles == all_tiles);
-  //#else
-  let tiles = main_tiles;
-  //#endif
-  for (var t = first; t < tiles; t++) {
+  for (var t = first; t < main_tiles; t++) {
+    //#include matrix_store
+    workgroupBarrier();
+    let next = min(t + 1u, all_tiles - 1u);
     //#repeat s A_LOADS
-    let to_a$s = i_a$s / (BK / 8u) * (A_STRIDE / UNIT) + i_a$s % (BK / 8u) * (8u / UNIT);
-    //#if VECTORS
-    a_tile[to_a$s] = next_a$s;
-    //#else
-    //#repeat q 4
-    let a$s$q = bitcast<vec2<f16>>(next_a$s[$q]);
-    a_tile[to_a$s + 2u * $qu] = a$s$q.x;
-    a_tile[to_a$s + 2u * $qu + 1u] = a$s$q.y;
-    //#end
-    //#endif
+    next_a$s = x[tile_m + next][part_m + i_a$s];
     //#end
     //#repeat s B_LOADS
     //#if B_ROWS_N
-    let to_b$s = i_b$s / (BK / 8u) * (B_STRIDE / UNIT) + i_b$s % (BK / 8u) * (8u / UNIT);
+    next_b$s = w[tile_n + next][part_n + i_b$s];
     //#else
-    let to_b$s = i_b$s % 128u / 4u * (B_STRIDE / UNIT) + (i_b$s / 128u * 4u + i_b$s % 4u) * (8u / UNIT);
-    //#endif
-    //#if VECTORS
-    b_tile[to_b$s] = next_b$s;
-    //#else
-    //#repeat q 4
-    let b$s$q = bitcast<vec2<f16>>(next_b$s[$q]);
-    b_tile[to_b$s + 2u * $qu] = b$s$q.x;
-    b_tile[to_b$s + 2u * $qu + 1u] = b$s$q.y;
-    //#end
+    next_b$s = w[next / 4u * row_tiles + tile_n + i_b$s / 128u][next % 4u * 128u + i_b$s % 128u];
     //#endif
     //#end
-    workgroupBarrier();
-    //#if LORA
-    if (t + 1u >= main_tiles && t + 1u < tiles) {
-      //#repeat s A_LOADS
-      next_a$s = load_u(m0 + i_a$s / (BK / 8u), (t + 1u - main_tiles) * BK + i_a$s % (BK / 8u) * 8u, u_column);
-      //#end
-      //#repeat s B_LOADS
-      //#if B_ROWS_N
-      next_b$s = load_v(n0 + i_b$s / (BK / 8u), (t + 1u - main_tiles) * BK + i_b$s % (BK / 8u) * 8u);
-      //#else
-      next_b$s = load_v(n0 + (i_b$s / 128u * 4u + i_b$s % 4u) * 8u, (t + 1u - main_tiles) * BK + i_b$s % 128u / 4u);
-      //#endif
-      //#end
-    } else {
-    //#endif
-      let next = min(t + 1u, all_tiles - 1u);
-      //#repeat s A_LOADS
-      next_a$s = x[tile_m + next][part_m + i_a$s];
-      //#end
-      //#repeat s B_LOADS
-      //#if B_ROWS_N
-      next_b$s = w[tile_n + next][part_n + i_b$s];
-      //#else
-      next_b$s = w[next / 4u * row_tiles + tile_n + i_b$s / 128u][next % 4u * 128u + i_b$s % 128u];
-      //#endif
-      //#end
-    //#if LORA
-    }
-    //#endif
-    //#repeat k K_STEPS
-    //#repeat i SM
-    let a$i_$k = subgroupMatrixLoad<Left, row_major>(&a_tile, (warp_m + 16u * $iu) * (A_STRIDE / UNIT) + 16u / UNIT * $ku, A_STRIDE / UNIT);
-    //#end
-    //#repeat j SN_PAIRS
-    //#repeat h 2
-    //#if B_ROWS_N
-    let b$j$h_$k = subgroupMatrixLoad<Right, col_major>(&b_tile, (warp_n + 32u * $ju + 16u * $hu) * (B_STRIDE / UNIT) + 16u / UNIT * $ku, B_STRIDE / UNIT);
-    //#else
-    let b$j$h_$k = subgroupMatrixLoad<Right, row_major>(&b_tile, 16u * $ku * (B_STRIDE / UNIT) + (warp_n + 32u * $ju + 16u * $hu) / UNIT, B_STRIDE / UNIT);
-    //#endif
-    //#end
-    //#end
-    //#repeat i SM
-    //#repeat j SN_PAIRS
-    //#repeat h 2
-    c$i_$j$h = subgroupMatrixMultiplyAccumulate(a$i_$k, b$j$h_$k, c$i_$j$h);
-    //#end
-    //#end
-    //#end
-    //#end
+    //#include matrix_multiply
     workgroupBarrier();
   }
+  //#if LORA
+  // A loop of its own: a choice of what to load next would hold up the one above.
+  let u_column = p.rank * (u32(n0 >= p.second) + u32(n0 >= p.third));
+  for (var t = select(p.rank, 0u, main_tiles == all_tiles); t < p.rank; t += BK) {
+    //#repeat s A_LOADS
+    next_a$s = load_u(m0 + i_a$s / (BK / 8u), t + i_a$s % (BK / 8u) * 8u, u_column);
+    //#end
+    //#repeat s B_LOADS
+    //#if B_ROWS_N
+    next_b$s = load_v(n0 + i_b$s / (BK / 8u), t + i_b$s % (BK / 8u) * 8u);
+    //#else
+    next_b$s = load_v(n0 + (i_b$s / 128u * 4u + i_b$s % 4u) * 8u, t + i_b$s % 128u / 4u);
+    //#endif
+    //#end
+    //#include matrix_store
+    workgroupBarrier();
+    //#include matrix_multiply
+    workgroupBarrier();
+  }
+  //#endif
   //#if STAGED
   //#else
   if (whole) {

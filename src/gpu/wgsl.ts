@@ -28,6 +28,8 @@ import halfLora from '../../shaders/lib/half_lora.wgsl?raw';
 import halfMultiply from '../../shaders/lib/half_multiply.wgsl?raw';
 import halfStore from '../../shaders/lib/half_store.wgsl?raw';
 import log1p from '../../shaders/lib/log1p.wgsl?raw';
+import matrixMultiply from '../../shaders/lib/matrix_multiply.wgsl?raw';
+import matrixStore from '../../shaders/lib/matrix_store.wgsl?raw';
 import product from '../../shaders/lib/product.wgsl?raw';
 import productFetch from '../../shaders/lib/product_fetch.wgsl?raw';
 import productLora from '../../shaders/lib/product_lora.wgsl?raw';
@@ -62,6 +64,8 @@ const INCLUDES: Record<string, string> = {
   product_fetch: productFetch,
   product_lora: productLora,
   product_multiply: productMultiply,
+  matrix_multiply: matrixMultiply,
+  matrix_store: matrixStore,
   product_store: productStore,
   product_tile: productTile,
   log1p,
