@@ -11,10 +11,13 @@ export const PARTIAL_VALUES = 2 ** 22;
 /** Multiprocessors. */
 const PROCESSORS = 132;
 /** Microseconds that one takes for a value of k of one result, but for what loads add. */
-const VALUE_US = 2.8e-6;
-/** Microseconds from one value of k to the next in an otherwise idle processor, and what each result of a thread adds. */
-const LEAST_US = 0.03;
-const RESULT_US = 6e-4;
+const VALUE_US = 2.15e-6;
+/** What a row or a column of a tile adds to that, which is brought from memory for each value of k. */
+const EDGE = 32;
+/** Microseconds from one value of k to the next in an otherwise idle processor; with NF4 each result of a thread adds to them. */
+const LEAST_US = 0.04;
+const NF4_LEAST_US = 0.03;
+const NF4_RESULT_US = 6e-4;
 /** Adding up parts: a dispatch, and to write and read each value once more. */
 const SUM_US = 6;
 const SUM_VALUE_US = 4e-6;
@@ -50,11 +53,11 @@ export function productTime(tile: MatmulTile, { m, n, k, format }: ProductSize, 
   const { parts, tiles } = splitParts(bk, k, splits);
   const rounds = (Math.ceil(m / bm) * Math.ceil(n / bn) * parts) / PROCESSORS;
   // For tm x tn products a thread reads tm + tn values of the tile, and a workgroup bm + bn of memory for bm x bn.
-  const group = VALUE_US * bm * bn * (1 + 4 / tm + 4 / tn + 12 / bm + 12 / bn);
+  const group = VALUE_US * bm * bn * (1 + 4 / tm + 4 / tn + EDGE / bm + EDGE / bn);
   // What is left over from whole rounds counts in the first ones; later on workgroups no longer go in step.
   const busy = group * (rounds < 4 ? Math.ceil(rounds) : rounds);
   // Few workgroups wait for memory and each other, many hide that.
-  const step = Math.hypot(busy, LEAST_US + RESULT_US * tm * tn);
+  const step = Math.hypot(busy, format === 'NF4' ? NF4_LEAST_US + NF4_RESULT_US * tm * tn : LEAST_US);
   const sum = parts > 1 ? SUM_US + SUM_VALUE_US * parts * m * n : 0;
   // Columns that are not whole blocks of NF4 are decoded value by value.
   const decode = format === 'NF4' && bn % 64 !== 0 ? 1.5 : 1;

@@ -1,7 +1,14 @@
 /** Which tile a product gets, and in how many parts. */
 import { describe, expect, test } from 'vitest';
 import { type MatmulTile, profileFor } from '../../src/gpu/profile';
-import { chooseTile, PARTIAL_VALUES, type ProductSize, productTime, soonest, splitParts } from '../../src/ops/tile-choice';
+import {
+  chooseTile,
+  PARTIAL_VALUES,
+  type ProductSize,
+  productTime,
+  soonest,
+  splitParts,
+} from '../../src/ops/tile-choice';
 
 const sized = (m: number, n: number, k: number): ProductSize => ({ m, n, k, format: 'NF4', direction: 'forward' });
 
@@ -31,6 +38,16 @@ describe('the choice of a tile', () => {
     // No device need have more than this.
     const least = { maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize: 16384 };
     expect(profileFor({ limits: least } as GPUDevice, false, 'f16').half).toEqual([broad, small]);
+  });
+
+  test('of f32 weights what an H100 made soonest, or nearly', () => {
+    const float = (m: number, n: number, k: number) => chooseTile(profile, { ...sized(m, n, k), format: 'F32' }, true);
+    // 1,462 us rather than 1,779 in tiles of 64 x 64.
+    expect(float(1806, 2048, 8192)).toEqual({ tile: profile.large, splits: 1 });
+    // 1,188 rather than 1,461 in tiles of 128 x 128.
+    expect(float(1431, 2048, 8192)).toEqual({ tile: profile.between, splits: 1 });
+    // 1,105 rather than 1,124 in tiles of 64 x 128.
+    expect(float(1158, 8192, 2048)).toEqual({ tile: profile.large, splits: 1 });
   });
 
   test('no choice on offer is estimated faster than the one taken', () => {
