@@ -47,6 +47,7 @@ try {
   await page.goto(new URL('bench.html', site.url).href);
   const measure = page.getByRole('button', { name: 'Measure' });
   await measure.and(page.locator(':enabled')).waitFor({ timeout });
+  // biome-ignore lint/performance/useDomNodeTextContent: as it is laid out, lines and all
   process.stdout.write(`Chromium ${browser.version()}, ${await page.locator('.bench-device').innerText()}\n`);
   if (wanted) {
     for (const name of SECTION_NAMES) {
@@ -63,6 +64,7 @@ try {
   await measure.waitFor({ timeout });
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
   for (const region of await page.getByRole('region').all()) {
+    // biome-ignore lint/performance/useDomNodeTextContent: as it is laid out, lines and all
     const text = await region.innerText();
     process.stdout.write(`${text.replaceAll('\t', '  ')}\n\n`);
     if (/\bfailed\b/.test(text.split('\n').slice(0, 3).join(' '))) process.exitCode = 1;

@@ -9,6 +9,7 @@ import { type BufferSpec, bufferSpec, totalBytes } from '../gpu/memory';
 import type { LlamaConfig } from './config';
 import type { LoraLayout } from './lora';
 import type { PackCapacity, RunOptions } from './plan';
+import type { Span } from './projection';
 
 export type AttentionBuffer = 'normed' | 'qkv' | 'attn' | 'lse' | 'mid' | 'uQkv' | 'uO';
 export type MlpBuffer = 'normedMid' | 'gateUp' | 'act' | 'uGateUp' | 'uDown';
@@ -46,9 +47,23 @@ export function stretchTokens(c: LlamaConfig, bytes: number): number {
 }
 
 /** `tokens` in as few stretches of at most `most` as can be, all of about one length, a multiple of 64 where there are several. */
-export function evenStretch(tokens: number, most: number): number {
+function evenStretch(tokens: number, most: number): number {
   const count = Math.ceil(tokens / most);
   return count <= 1 ? tokens : Math.ceil(tokens / count / 64) * 64;
+}
+
+/** One of the stretches of a pass. */
+export interface Stretch extends Span {
+  index: number;
+}
+
+/** A pass of `tokens` in stretches of about one length, at most `most` tokens. */
+export function* stretches(tokens: number, most: number): Generator<Stretch> {
+  const length = evenStretch(tokens, most);
+  for (let index = 0; index * length < tokens; index++) {
+    const first = index * length;
+    yield { index, first, tokens: Math.min(length, tokens - first) };
+  }
 }
 
 /** Tokens that the second half of a layer works on at a time: by default gate and up of a stretch take at most 64 MiB. */

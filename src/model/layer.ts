@@ -21,11 +21,12 @@ import type { LlamaConfig } from './config';
 import {
   type AttentionBuffer,
   attentionWidths,
-  evenStretch,
   type LayerBuffer,
   type MlpBuffer,
   mlpStretch,
   mlpWidths,
+  type Stretch,
+  stretches,
 } from './layer-values';
 import type { LoraLayout } from './lora';
 import type { PackCapacity } from './plan';
@@ -59,11 +60,6 @@ const from = (rows: Rows, first: number): Rows => ({
   view: { buffer: rows.view.buffer, offset: first * rows.ld * 4 },
 });
 
-/** One of the stretches of a pass. */
-interface Stretch extends Span {
-  index: number;
-}
-
 export class LayerRunner {
   readonly #cmd: Commands;
   readonly #profile: KernelProfile;
@@ -96,7 +92,7 @@ export class LayerRunner {
     this.#memory = memory;
     this.#stretch = mlpStretch(config, capacity);
     const rows = (name: string, ld: number): Rows => ({ view: { buffer: memory.get(name) }, ld });
-    const stretches = Math.ceil(capacity.tokens / this.#stretch);
+    const most = Math.ceil(capacity.tokens / this.#stretch);
     for (let i = 0; i < config.layers; i++) {
       const own = new Set<LayerBuffer>();
       const set = <T extends LayerBuffer>(widths: Record<T, number>, suffix: string) =>
@@ -108,7 +104,7 @@ export class LayerRunner {
             return [name, rows(kept, ld)];
           }),
         ) as Record<T, Rows>;
-      const mlp = Array.from({ length: stretches }, (_, j) => set(mlpWidths(config, lora), `${i}.${j}`));
+      const mlp = Array.from({ length: most }, (_, j) => set(mlpWidths(config, lora), `${i}.${j}`));
       this.#places.push({ attention: set(attentionWidths(config, lora), `${i}`), mlp, own });
     }
     const { attn, qkv } = attentionWidths(config, lora);
@@ -124,7 +120,7 @@ export class LayerRunner {
   forward(layer: number, pack: PackShape): void {
     this.#attentionForward(layer, pack, NOTHING);
     const { mid } = this.#attention(layer);
-    for (const span of this.#stretches(pack)) {
+    for (const span of stretches(pack.tokens, this.#stretch)) {
       const b = this.#mlp(layer, span);
       this.#mlpForward(layer, span, NOTHING);
       const out = from(this.#hidden(layer + 1), span.first);
@@ -143,7 +139,7 @@ export class LayerRunner {
     const latest = this.#latest === layer;
     this.#latest = -1;
     this.#attentionForward(layer, pack, (name) => latest || own.has(name));
-    for (const span of this.#stretches(pack)) {
+    for (const span of stretches(pack.tokens, this.#stretch)) {
       const whole = latest && span.tokens === pack.tokens;
       this.#mlpForward(layer, span, (name) => whole || own.has(name));
       this.#mlpBackward(layer, span, accumulate || span.first > 0);
@@ -245,14 +241,6 @@ export class LayerRunner {
 
   #mlp(layer: number, span: Stretch): Places['mlp'][number] {
     return this.#places[layer].mlp[span.index];
-  }
-
-  *#stretches({ tokens }: PackShape): Generator<Stretch> {
-    const length = evenStretch(tokens, this.#stretch);
-    for (let index = 0; index * length < tokens; index++) {
-      const first = index * length;
-      yield { index, first, tokens: Math.min(length, tokens - first) };
-    }
   }
 
   #hidden(layer: number): Rows {
