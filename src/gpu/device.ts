@@ -109,7 +109,6 @@ export function chooseTier({ tiers, matrix }: TierSupport, wanted: Tier | 'auto'
 export function withTier(gpu: Gpu, tier: Tier | 'auto', tiles: TileChoice | undefined = gpu.tiles): Gpu {
   const { device, isSoftware, support } = gpu;
   const chosen = chooseTier(support, tier);
-  // They were measured with operands of 32 bits; those of 16 take other room and other time.
-  const profile = profileFor(device, isSoftware, chosen, support.matrix, chosen === 'f16' ? {} : tiles);
+  const profile = profileFor(device, isSoftware, chosen, support.matrix, tiles);
   return { ...gpu, profile, tiles };
 }

@@ -16,8 +16,8 @@ export interface MatmulTile {
   unroll?: number;
 }
 
-/** Products whose best tiles differ. */
-export type ProductKind = `${'forward' | 'backward'} ${'float' | 'NF4'}`;
+/** Products whose best tiles differ: by direction, and by weights or, where both operands are f16, that. */
+export type ProductKind = `${'forward' | 'backward'} ${'float' | 'NF4' | 'half'}`;
 
 /** Tiles that were found to be fastest on a device. */
 export type TileChoice = Partial<Record<ProductKind, MatmulTile>>;
@@ -33,7 +33,7 @@ export interface KernelProfile {
   readonly direct: boolean;
   /** For products with many rows and columns. */
   readonly large: MatmulTile;
-  /** What was measured to be better than `large` for one direction or for NF4 weights. */
+  /** What was measured to be better than `large`, or the first of `half`, for a kind of product. */
   readonly tuned?: Partial<Record<ProductKind, MatmulTile>>;
   /** Smaller ones, where there are such: for products of some hundred rows. */
   readonly between?: MatmulTile;
@@ -87,6 +87,7 @@ const sameTile = (a: MatmulTile, b: MatmulTile): boolean => JSON.stringify(a) ==
 
 /** What may be best for a kind of product on a device, at most four: first what is taken where nothing was measured. */
 export function tileCandidates(device: GPUDevice, kind: ProductKind): MatmulTile[] {
+  if (kind.endsWith('half')) return [...profileFor(device, false, 'f16').half!];
   const { large, tuned } = profileFor(device, false);
   const taken = tuned?.[kind] ?? large;
   const others = [SQUARE, BROAD, MODEST, SHALLOW, OBLONG, FINE].filter(

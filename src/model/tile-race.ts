@@ -1,15 +1,19 @@
 /** Which tiles of the large products are fastest on this device: measured once, each checked before it may win. */
-import { Commands, type View } from '../gpu/commands';
-import type { Gpu } from '../gpu/device';
-import { Listing } from '../gpu/listing';
+import { Commands } from '../gpu/commands';
+import { chooseTier, type Gpu, withTier } from '../gpu/device';
 import type { Memory } from '../gpu/memory';
 import { type KernelProfile, type MatmulTile, type ProductKind, type TileChoice, tileCandidates } from '../gpu/profile';
 import { TIER_TOLERANCES, type Tier } from '../gpu/tiers';
-import { MatmulOps } from '../ops/matmul';
 import type { Weight } from '../ops/weight';
 import { randomMatrix } from './random-weights';
+import { DIRECT, halfRoom, Lane, only, randomFloats, type Shape } from './tile-race-lane';
 
-export const PRODUCT_KINDS: readonly ProductKind[] = ['forward float', 'backward float', 'forward NF4', 'backward NF4'];
+const PLAIN_KINDS = ['forward float', 'backward float', 'forward NF4', 'backward NF4'] as const;
+const HALF_KINDS = ['forward half', 'backward half'] as const;
+
+/** What is measured on a device: products of f16 operands only where that is its fastest tier, and then first. */
+export const productKinds = ({ support }: Pick<Gpu, 'support'>): readonly ProductKind[] =>
+  chooseTier(support, 'auto') === 'f16' ? [...HALF_KINDS, ...PLAIN_KINDS] : PLAIN_KINDS;
 
 export interface TileTime {
   tile: MatmulTile;
@@ -31,8 +35,7 @@ export interface RaceOptions {
   raceMs?: number;
   /** Candidates of each kind at most. */
   most?: number;
-  /** Outputs and inputs of the weight; tokens of the largest batch. */
-  shape?: { rows: number; columns: number; tokens: number };
+  shape?: Shape;
   onProgress?(done: number, total: number): void;
 }
 
@@ -59,81 +62,6 @@ function fastest(times: readonly TileTime[]): MatmulTile | null {
   return winner?.tile ?? null;
 }
 
-/** For every product this tile and no other. */
-const only = (profile: KernelProfile, tile: MatmulTile): KernelProfile => ({
-  ...profile,
-  large: tile,
-  between: undefined,
-  medium: tile,
-  small: tile,
-  tuned: undefined,
-  tall: undefined,
-  wide: undefined,
-});
-
-const DIRECT: MatmulTile = { bm: 16, bn: 16, bk: 16, tm: 4, tn: 4 };
-
-/** One kind's weight and operands, and the product in question. */
-class Lane {
-  #cmd: Commands;
-  readonly #kind: ProductKind;
-  readonly #weight: Weight;
-  readonly #from: View;
-  readonly #to: View;
-
-  constructor(cmd: Commands, kind: ProductKind, weight: Weight, from: View, to: View) {
-    this.#cmd = cmd;
-    this.#kind = kind;
-    this.#weight = weight;
-    this.#from = from;
-    this.#to = to;
-  }
-
-  record(profile: KernelProfile, tokens: number): void {
-    const ops = new MatmulOps(this.#cmd, profile);
-    const { rows, columns } = this.#weight;
-    const forward = this.#kind.startsWith('forward');
-    const from = { view: this.#from, ld: forward ? columns : rows };
-    const to = { view: this.#to, ld: forward ? rows : columns };
-    if (forward) ops.forward(this.#weight, tokens, from, to);
-    else ops.backward(this.#weight, tokens, from, to);
-  }
-
-  /** Compiles its kernel for a profile. */
-  async compile(profile: KernelProfile, tokens: number): Promise<void> {
-    const cmd = this.#cmd;
-    const listing = new Listing(cmd.device);
-    this.#cmd = listing;
-    this.record(profile, tokens);
-    this.#cmd = cmd;
-    await cmd.kernels.prepare([...listing.specs.values()]);
-  }
-
-  async time(profile: KernelProfile, tokens: number, runs: number): Promise<number> {
-    const began = performance.now();
-    for (let i = 0; i < runs; i++) this.record(profile, tokens);
-    await this.#cmd.finish();
-    return (performance.now() - began) / runs;
-  }
-
-  /** Milliseconds until hardly any work is done and heard of. */
-  async wait(): Promise<number> {
-    const began = performance.now();
-    this.#cmd.clear({ ...this.#to, size: 4 });
-    await this.#cmd.finish();
-    return performance.now() - began;
-  }
-
-  async results(profile: KernelProfile, tokens: number): Promise<Float32Array> {
-    // Or a kernel that writes nothing would be as right as the one before it.
-    this.#cmd.clear(this.#to);
-    this.record(profile, tokens);
-    const { rows, columns } = this.#weight;
-    const width = this.#kind.startsWith('forward') ? rows : columns;
-    return new Float32Array(await this.#cmd.read(this.#to, tokens * width * 4));
-  }
-}
-
 /** Largest difference over the largest value; not a number where either side is not. */
 function difference(actual: Float32Array, expected: Float32Array): number {
   let [worst, largest] = [0, 0];
@@ -143,21 +71,6 @@ function difference(actual: Float32Array, expected: Float32Array): number {
     largest = Math.max(largest, Math.abs(expected[i]));
   }
   return worst / largest;
-}
-
-/** Values between -0.5 and 0.5, alike at each call. */
-function randomFloats(device: GPUDevice, count: number): GPUBuffer {
-  const buffer = device.createBuffer({ label: 'tile race', size: count * 4, usage: 0x80 | 0x04 | 0x08 });
-  const values = new Float32Array(2 ** 18);
-  let state = 1;
-  for (let i = 0; i < values.length; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    values[i] = state / 2 ** 32 - 0.5;
-  }
-  for (let at = 0; at < buffer.size; at += values.byteLength) {
-    device.queue.writeBuffer(buffer, at, values, 0, Math.min(values.length, (buffer.size - at) / 4));
-  }
-  return buffer;
 }
 
 /** One kind's candidates, and whether each is compiled. */
@@ -192,9 +105,10 @@ async function compileAll(fields: readonly Field[], tokens: number, most: number
 }
 
 /**
- * Measures the candidates of `gpu`'s tier (src/gpu/profile.ts) against each other. What the device refuses meanwhile is not
+ * Measures the candidates of each kind (src/gpu/profile.ts) against each other, products of f16 operands with what makes them
+ * so. What the device refuses meanwhile is not
  * counted among its faults, and its tile does not win.
- * @throws GpuError `out-of-memory` when there is no room for about 100 MB
+ * @throws GpuError `out-of-memory` when there is no room for about 130 MB
  */
 export async function raceTiles(gpu: Gpu, options: RaceOptions = {}): Promise<TileRace> {
   const { compileMs = 1000, raceMs = 500, most = 4, shape = SHAPE, onProgress } = options;
@@ -205,6 +119,9 @@ export async function raceTiles(gpu: Gpu, options: RaceOptions = {}): Promise<Ti
   const widest = shape.tokens * Math.max(shape.rows, shape.columns);
   const [from, to] = [randomFloats(device, widest), randomFloats(device, widest)];
   const memories: Memory[] = [];
+  const kinds = productKinds(gpu);
+  const halfProfile = withTier(gpu, 'f16', {}).profile;
+  const half = kinds.includes('forward half') ? halfRoom(device, halfProfile, shape) : undefined;
   device.pushErrorScope('validation');
   device.pushErrorScope('internal');
   try {
@@ -214,13 +131,15 @@ export async function raceTiles(gpu: Gpu, options: RaceOptions = {}): Promise<Ti
       weights.push(weight);
       memories.push(memory);
     }
-    const fields = PRODUCT_KINDS.map((kind): Field => {
+    const fields = kinds.map((kind): Field => {
       const weight = weights[kind.endsWith('NF4') ? 1 : 0];
       const tiles = tileCandidates(device, kind).slice(0, most);
+      const isHalf = kind.endsWith('half');
+      const own = isHalf ? halfProfile : profile;
       return {
         kind,
-        lane: new Lane(cmd, kind, weight, { buffer: from }, { buffer: to }),
-        entries: tiles.map((tile) => ({ tile, profile: only(profile, tile), ready: false })),
+        lane: new Lane(cmd, kind, weight, { buffer: from }, { buffer: to }, isHalf ? half : undefined),
+        entries: tiles.map((tile) => ({ tile, profile: only(own, tile), ready: false })),
         direct: { profile: { ...only(profile, DIRECT), direct: true }, ready: false },
       };
     });
@@ -231,7 +150,7 @@ export async function raceTiles(gpu: Gpu, options: RaceOptions = {}): Promise<Ti
     let done = 0;
     for (const [i, field] of fields.entries()) {
       const deadline = start + (raceMs * (i + 1)) / fields.length;
-      const times = await raceField(field, profile.tier, shape.tokens, deadline);
+      const times = await raceField(field, field.kind.endsWith('half') ? 'f16' : profile.tier, shape.tokens, deadline);
       race.times[field.kind] = times;
       const winner = fastest(times);
       if (winner) race.tiles[field.kind] = winner;
@@ -244,6 +163,7 @@ export async function raceTiles(gpu: Gpu, options: RaceOptions = {}): Promise<Ti
     for (const memory of memories) memory.destroy();
     from.destroy();
     to.destroy();
+    for (const buffer of Object.values(half ?? {})) buffer.destroy();
     cmd.destroy();
   }
   race.milliseconds = performance.now() - began;

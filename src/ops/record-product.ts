@@ -13,7 +13,7 @@ import { narrowProduct } from './matmul_narrow';
 import { tiledProduct } from './matmul_tiled';
 import { type Product, productOf } from './product';
 import { itemGroups } from './rows';
-import { chooseTile, soonest, splitCount, splitParts } from './tile-choice';
+import { chooseHalfTile, chooseTile, splitCount, splitParts } from './tile-choice';
 
 /** Room for the ways to make products. */
 export interface Means {
@@ -77,7 +77,7 @@ function kernelFor(
   const { format } = product.weight;
   const direction = product.flags === 'B_ROWS_N' ? 'forward' : 'backward';
   if (profile.half && operands) {
-    const { tile, splits } = soonest(profile.half, { m, n, k, format: 'F16', direction }, maySplit);
+    const { tile, splits } = chooseHalfTile(profile.half, profile, { m, n, k, format: 'F16', direction }, maySplit);
     const record = (part: Product, parts: number, tiles: number) =>
       halfProduct(cmd, part, tile, operands, parts, tiles);
     return { bk: tile.bk, splits, record };

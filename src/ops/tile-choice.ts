@@ -64,26 +64,36 @@ export function productTime(tile: MatmulTile, { m, n, k, format }: ProductSize, 
   return decode * step * (Math.min(k, tiles * bk) + PIPELINE) + sum;
 }
 
+/** A tile and those of some others that are smaller: with the fastest of a full GPU only these can be sooner. */
+const withSmaller = (tile: MatmulTile, others: readonly MatmulTile[]): MatmulTile[] => [
+  tile,
+  ...others.filter(({ bm, bn }) => bm * bn < tile.bm * tile.bn),
+];
+
 /** @param maySplit whether there is room for partial results, and the product allows them */
 export function chooseTile(profile: KernelProfile, size: ProductSize, maySplit: boolean): ChosenTile {
   const { m, n, format, direction } = size;
   const { large, between = large, medium = large, small, tall, wide } = profile;
   const tuned = profile.tuned?.[`${direction} ${format === 'NF4' ? 'NF4' : 'float'}`] ?? large;
-  // The tuned one is the fastest of all that a GPU is full with; beside it only smaller ones can be sooner.
-  const smaller = [large, between, medium, small].filter(({ bm, bn }) => bm * bn < tuned.bm * tuned.bn);
-  let tiles = [tuned, ...smaller];
+  let tiles = withSmaller(tuned, [large, between, medium, small]);
   // Narrow results have tiles of their own.
   if (tall && n <= 48 && m >= tall.bm) tiles = [tall];
   else if (wide && m <= 48 && n >= wide.bn) tiles = [wide];
   return soonest(tiles, size, maySplit);
 }
 
-/** The tile among these, and the parts of K, that make a product soonest. For f16 the order of their times is alike. */
-export function soonest(
-  tiles: readonly MatmulTile[],
-  { m, n, k, ...kind }: ProductSize,
+/** The same for operands of f16. */
+export function chooseHalfTile(
+  half: readonly MatmulTile[],
+  { tuned }: Pick<KernelProfile, 'tuned'>,
+  size: ProductSize,
   maySplit: boolean,
 ): ChosenTile {
+  return soonest(withSmaller(tuned?.[`${size.direction} half`] ?? half[0], half), size, maySplit);
+}
+
+/** The tile among these, and the parts of K, that make a product soonest. For f16 the order of their times is alike. */
+function soonest(tiles: readonly MatmulTile[], { m, n, k, ...kind }: ProductSize, maySplit: boolean): ChosenTile {
   const width = Math.ceil(n / 4) * 4;
   let best: ChosenTile = { tile: tiles[0], splits: 1 };
   let least = Number.POSITIVE_INFINITY;

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { dawn } from '../../src/cli/dawn';
 import { type Gpu, openGpu, withTier } from '../../src/gpu/device';
 import { tileCandidates } from '../../src/gpu/profile';
-import { PRODUCT_KINDS, raceTiles } from '../../src/model/tile-race';
+import { productKinds, raceTiles } from '../../src/model/tile-race';
 
 const SHAPE = { rows: 64, columns: 64, tokens: 32 };
 
@@ -21,7 +21,7 @@ test('candidates begin with what is used unmeasured, fit the device, and are at 
   const least = { maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize: 16384 };
   for (const given of [limits, least, { ...least, maxComputeWorkgroupStorageSize: 49152 }]) {
     const device = { limits: given } as GPUDevice;
-    for (const kind of PRODUCT_KINDS) {
+    for (const kind of productKinds(gpu)) {
       const tiles = tileCandidates(device, kind);
       expect(tiles.length).toBeGreaterThanOrEqual(2);
       expect(tiles.length).toBeLessThanOrEqual(4);
@@ -56,7 +56,7 @@ test('what is right and compiled in time is measured and chosen; what computes s
   const race = await raceTiles(gpu, { shape: SHAPE, most: 1, compileMs: 200_000, onProgress });
   device.createShaderModule = create;
   expect(spoilt).not.toBe('');
-  for (const kind of PRODUCT_KINDS) {
+  for (const kind of productKinds(gpu)) {
     const [{ tile, ms }] = race.times[kind]!;
     expect(tile).toEqual(tileCandidates(device, kind)[0]);
     if (kind === 'forward float') {
@@ -78,7 +78,7 @@ test('what is not compiled in time, or refused, takes no part', async () => {
   const nothing = async (compileMs: number) => {
     const { tiles, times } = await raceTiles(gpu, { shape: SHAPE, most: 1, compileMs });
     expect(tiles).toEqual({});
-    for (const kind of PRODUCT_KINDS) expect(times[kind]).toMatchObject([{ ms: null }]);
+    for (const kind of productKinds(gpu)) expect(times[kind]).toMatchObject([{ ms: null }]);
   };
   device.createComputePipelineAsync = () => new Promise(() => {});
   await nothing(20);
@@ -87,3 +87,38 @@ test('what is not compiled in time, or refused, takes no part', async () => {
   device.createComputePipelineAsync = compile;
   expect(gpu.faults).toEqual([]);
 });
+
+const opened = await openGpu(await dawn({ software: true }), {
+  softwareTiers: true,
+  limits: { maxComputeWorkgroupStorageSize: 16384 },
+});
+afterAll(() => opened.device.destroy());
+const why = opened.support.tiers.includes('f16') ? '' : ' (skipped: this driver has no shader-f16; lavapipe does)';
+
+test.skipIf(why)(
+  `where f16 is the fastest tier its tiles are measured first, checked and used${why}`,
+  {
+    timeout: 300_000,
+  },
+  async () => {
+    const support = { ...opened.support, tiers: ['f32', 'f16'] as const, matrix: null };
+    const withHalf = withTier({ ...opened, isSoftware: false, support }, 'f32', {});
+    expect(productKinds(withHalf).slice(0, 2)).toEqual(['forward half', 'backward half']);
+    const { device } = opened;
+    const create = device.createShaderModule;
+    device.createShaderModule = (descriptor) => {
+      let { code } = descriptor;
+      if (code.includes('enable f16;') && !code.includes('let place0')) code = code.replaceAll('fma(a', 'fma(-a');
+      return create.call(device, { ...descriptor, code });
+    };
+    const race = await raceTiles(withHalf, { shape: SHAPE, most: 1, compileMs: 200_000, raceMs: 10 });
+    device.createShaderModule = create;
+    // Forward was made wrong.
+    expect(race.times['forward half']).toMatchObject([{ ms: null }]);
+    expect(race.tiles['forward half']).toBeUndefined();
+    const [tile] = tileCandidates(device, 'backward half');
+    expect(race.tiles['backward half']).toEqual(tile);
+    expect(withTier(withHalf, 'f16', race.tiles).profile.tuned?.['backward half']).toEqual(tile);
+    expect(opened.faults).toEqual([]);
+  },
+);

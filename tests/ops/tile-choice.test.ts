@@ -2,11 +2,11 @@
 import { describe, expect, test } from 'vitest';
 import { type MatmulTile, profileFor } from '../../src/gpu/profile';
 import {
+  chooseHalfTile,
   chooseTile,
   PARTIAL_VALUES,
   type ProductSize,
   productTime,
-  soonest,
   splitParts,
 } from '../../src/ops/tile-choice';
 
@@ -29,12 +29,15 @@ describe('the choice of a tile', () => {
   });
 
   test('of f16 operands the same: smaller ones where large ones leave a part of a GPU idle', () => {
-    const [large, broad, small] = profileFor({ limits } as GPUDevice, false, 'f16').half!;
-    const half = (m: number, n: number, k: number) => soonest([large, broad, small], sized(m, n, k), false).tile;
+    const tiles = profileFor({ limits } as GPUDevice, false, 'f16').half!;
+    const [large, broad, small] = tiles;
+    const half = (m: number, n: number, k: number, tuned = {}) =>
+      chooseHalfTile(tiles, { tuned }, sized(m, n, k), false).tile;
     expect(half(4096, 4096, 4096)).toBe(large);
     expect(half(1024, 2048, 8192)).toBe(large);
     expect(half(3072, 512, 2048)).toBe(small);
     expect(half(256, 2048, 2048)).toBe(small);
+    expect(half(4096, 4096, 4096, { 'forward half': broad, 'backward half': small })).toBe(broad);
     // No device need have more than this.
     const least = { maxComputeInvocationsPerWorkgroup: 256, maxComputeWorkgroupStorageSize: 16384 };
     expect(profileFor({ limits: least } as GPUDevice, false, 'f16').half).toEqual([broad, small]);
