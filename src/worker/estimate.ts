@@ -13,7 +13,7 @@ import { memoryItems } from './run-plan';
 
 /** To plan with where there is no GPU: limits that common cards have, and the kernels of the f32 tier. */
 const TYPICAL: DeviceLimits = { maxBufferSize: 2 ** 31, maxStorageBufferBindingSize: 2 ** 31 - 4 };
-const TYPICAL_KERNELS: PlannedKernels = { attentionTile: 32, rowThreads: 128, direct: false };
+const TYPICAL_KERNELS: PlannedKernels = { attentionTile: 32, rowThreads: 128, direct: false, spareMlpBytes: 2 ** 27 };
 
 function shapeOf(shape: Requests['estimate']['args']['shape']): LlamaConfig {
   if ('config' in shape) return parseConfig(JSON.parse(shape.config) as Record<string, unknown>);
