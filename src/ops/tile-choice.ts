@@ -18,6 +18,8 @@ const EDGE = 32;
 const LEAST_US = 0.04;
 const NF4_LEAST_US = 0.03;
 const NF4_RESULT_US = 6e-4;
+/** Results of f16 products that a processor has registers for. */
+const HALF_RESIDENT = 128 * 128;
 /** Adding up parts: a dispatch, and to write and read each value once more. */
 const SUM_US = 6;
 const SUM_VALUE_US = 4e-6;
@@ -31,6 +33,8 @@ export interface ProductSize {
   k: number;
   format: WeightFormat;
   direction: 'forward' | 'backward';
+  /** Whether both operands are f16: a pair of values is multiplied at once. */
+  half?: boolean;
 }
 
 export interface ChosenTile {
@@ -48,20 +52,31 @@ export function splitParts(bk: number, k: number, splits: number): { parts: numb
 }
 
 /** Estimated microseconds of a product. */
-export function productTime(tile: MatmulTile, { m, n, k, format }: ProductSize, splits: number): number {
+export function productTime(tile: MatmulTile, { m, n, k, format, half }: ProductSize, splits: number): number {
   const { bm, bn, bk, tm, tn } = tile;
   const { parts, tiles } = splitParts(bk, k, splits);
   const rounds = (Math.ceil(m / bm) * Math.ceil(n / bn) * parts) / PROCESSORS;
   // For tm x tn products a thread reads tm + tn values of the tile, and a workgroup bm + bn of memory for bm x bn.
   const group = VALUE_US * bm * bn * (1 + 4 / tm + 4 / tn + EDGE / bm + EDGE / bn);
-  // What is left over from whole rounds counts in the first ones; later on workgroups no longer go in step.
-  const busy = group * (rounds < 4 ? Math.ceil(rounds) : rounds);
-  // Few workgroups wait for memory and each other, many hide that.
-  const step = Math.hypot(busy, format === 'NF4' ? NF4_LEAST_US + NF4_RESULT_US * tm * tn : LEAST_US);
+  const least = format === 'NF4' ? NF4_LEAST_US + NF4_RESULT_US * tm * tn : LEAST_US;
+  const step = half ? halfStep(group / 2, rounds, HALF_RESIDENT / (bm * bn)) : floatStep(group, rounds, least);
   const sum = parts > 1 ? SUM_US + SUM_VALUE_US * parts * m * n : 0;
   // Columns that are not whole blocks of NF4 are decoded value by value.
   const decode = format === 'NF4' && bn % 64 !== 0 ? 1.5 : 1;
   return decode * step * (Math.min(k, tiles * bk) + PIPELINE) + sum;
+}
+
+/** From one value of k to the next: few workgroups wait for memory and each other, many hide that. */
+function floatStep(group: number, rounds: number, least: number): number {
+  // What is left over from whole rounds counts in the first ones; later on workgroups no longer go in step.
+  return Math.hypot(group * (rounds < 4 ? Math.ceil(rounds) : rounds), least);
+}
+
+/** The same where `resident` workgroups are on a processor at once, and end at once. */
+function halfStep(group: number, rounds: number, resident: number): number {
+  const waves = rounds / resident;
+  if (waves <= 1) return Math.hypot(group * Math.ceil(rounds), LEAST_US);
+  return Math.hypot(group * resident, LEAST_US) * (waves < 4 ? Math.ceil(waves) : waves);
 }
 
 /** A tile and those of some others that are smaller: with the fastest of a full GPU only these can be sooner. */
@@ -89,10 +104,11 @@ export function chooseHalfTile(
   size: ProductSize,
   maySplit: boolean,
 ): ChosenTile {
-  return soonest(withSmaller(tuned?.[`${size.direction} half`] ?? half[0], half), size, maySplit);
+  const tiles = withSmaller(tuned?.[`${size.direction} half`] ?? half[0], half);
+  return soonest(tiles, { ...size, half: true }, maySplit);
 }
 
-/** The tile among these, and the parts of K, that make a product soonest. For f16 the order of their times is alike. */
+/** The tile among these, and the parts of K, that make a product soonest. */
 function soonest(tiles: readonly MatmulTile[], { m, n, k, ...kind }: ProductSize, maySplit: boolean): ChosenTile {
   const width = Math.ceil(n / 4) * 4;
   let best: ChosenTile = { tile: tiles[0], splits: 1 };
