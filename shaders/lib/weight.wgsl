@@ -1,5 +1,5 @@
 // A frozen weight matrix, row-major, read four neighbouring values at a time from whatever it is stored as.
-// `flat` is the index of the first value (a multiple of 4). Nothing is ever expanded in memory.
+// `flat` is the index of the first value (a multiple of 4).
 //#if W_F32
 @group(0) @binding(2) var<storage, read> w: array<vec4f>;
 
