@@ -24,9 +24,24 @@ const rangeOf = (profile: Pick<KernelProfile, 'rowThreads'>): { threads: number;
 });
 const ROW_ITEMS = 8;
 
+/** A thread that holds more does not have the registers. */
+const MOST_ITEMS = 32;
+
 const rowsFamilies = oncePer((profile: KernelProfile) => {
   const { threads, range } = rangeOf(profile);
-  return new KernelFamily('half rows', rowsSource, { ROW_THREADS: threads, RANGE: range, ITEMS: ROW_ITEMS });
+  const family = (columns: number, items: number) =>
+    new KernelFamily('half rows', rowsSource, { ROW_THREADS: threads, RANGE: columns, ITEMS: items });
+  const whole = new Map<number, KernelFamily>();
+  return {
+    ranges: family(range, ROW_ITEMS),
+    /** A kernel whose workgroups hold 16 rows of `columns`; undefined where those are too many, or not the same for all threads. */
+    whole(columns: number): KernelFamily | undefined {
+      const items = (4 * columns) / threads;
+      if (items > MOST_ITEMS || !Number.isInteger(items)) return undefined;
+      if (!whole.has(columns)) whole.set(columns, family(columns, items));
+      return whole.get(columns);
+    },
+  };
 });
 
 /** Values of `HalfScratch.factors` for m rows of k values: a factor for every 16, and before that what they are found from. */
@@ -93,14 +108,21 @@ export class HalfOperands {
     const { range } = rangeOf(this.#profile);
     const blocks = Math.ceil(m / 16);
     const params = { rows: m, columns: k, ld: x.ld, offset: x.offset ?? 0, tops_at: blocks };
-    for (const flags of ['TOPS SCANS', this.#profile.matrix ? 'TILES' : '']) {
+    const layout = this.#profile.matrix ? 'TILES' : '';
+    const record = (kernels: KernelFamily, flags: string, columns: number) =>
       this.#cmd.dispatch(
-        rowsFamilies(this.#profile).with(flags),
+        kernels.with(flags),
         { x: x.view, half: view, factors },
         params,
-        [Math.ceil(k / range), blocks],
+        [Math.ceil(k / columns), blocks],
         2 * m * k,
       );
+    const { ranges, whole } = rowsFamilies(this.#profile);
+    const one = whole(k);
+    if (one) record(one, `SCANS ${layout}`, k);
+    else {
+      record(ranges, 'TOPS SCANS', range);
+      record(ranges, layout, range);
     }
     this.#last = { x: view, factors, m, k };
     return this.#last;

@@ -27,32 +27,39 @@ async function halves(source: GPUBuffer, count: number): Promise<number[]> {
 }
 
 describe('rows as f16', () => {
-  test('large and tiny blocks of rows keep eleven bits; factors are powers of two; gaps between rows are left out', async () => {
-    const cmd = new Commands(device);
-    const half = new HalfOperands(cmd, profile, scratch());
-    const rng = createRng(3);
-    const sizes = [1, 3e8, 2e-9, 0, 1e-15, 200].flatMap((size) => new Array<number>(16).fill(size)).slice(0, -5);
-    const [k, ld, offset] = [72, 80, 8];
-    const data = new Float32Array(offset + sizes.length * ld).fill(7);
-    sizes.forEach((size, row) => {
-      for (let i = 0; i < k; i++) data[offset + row * ld + i] = size * rng.normal();
-    });
-    const rows = half.rows(sizes.length, k, { view: { buffer: upload(device, data) }, ld, offset });
-    await cmd.finish();
-    const values = await halves(rows.x.buffer, sizes.length * k);
-    const factors = await download(device, rows.factors.buffer, Math.ceil(sizes.length / 16));
-    sizes.forEach((_, row) => {
-      const factor = factors[row >> 4];
-      expect(Math.log2(factor) % 1).toBeCloseTo(0, 12);
-      const top = factor * 256;
-      for (let i = 0; i < k; i++) {
-        const expected = data[offset + row * ld + i];
-        const error = Math.abs(factor * values[row * k + i] - expected);
-        expect(error).toBeLessThanOrEqual(Math.max(Math.abs(expected) * 2 ** -11, top * 2 ** -31));
-      }
-    });
-    cmd.destroy();
-  });
+  test.each([
+    [72, 2],
+    [64, 1],
+  ])(
+    'large and tiny blocks of %i columns keep eleven bits; factors are powers of two; gaps are left out',
+    async (k, kernels) => {
+      const cmd = new Commands(device);
+      const half = new HalfOperands(cmd, profile, scratch());
+      const rng = createRng(3);
+      const sizes = [1, 3e8, 2e-9, 0, 1e-15, 200].flatMap((size) => new Array<number>(16).fill(size)).slice(0, -5);
+      const [ld, offset] = [80, 8];
+      const data = new Float32Array(offset + sizes.length * ld).fill(7);
+      sizes.forEach((size, row) => {
+        for (let i = 0; i < k; i++) data[offset + row * ld + i] = size * rng.normal();
+      });
+      const rows = half.rows(sizes.length, k, { view: { buffer: upload(device, data) }, ld, offset });
+      expect(cmd.dispatches).toBe(kernels);
+      await cmd.finish();
+      const values = await halves(rows.x.buffer, sizes.length * k);
+      const factors = await download(device, rows.factors.buffer, Math.ceil(sizes.length / 16));
+      sizes.forEach((_, row) => {
+        const factor = factors[row >> 4];
+        expect(Math.log2(factor) % 1).toBeCloseTo(0, 12);
+        const top = factor * 256;
+        for (let i = 0; i < k; i++) {
+          const expected = data[offset + row * ld + i];
+          const error = Math.abs(factor * values[row * k + i] - expected);
+          expect(error).toBeLessThanOrEqual(Math.max(Math.abs(expected) * 2 ** -11, top * 2 ** -31));
+        }
+      });
+      cmd.destroy();
+    },
+  );
 });
 
 describe('weights as f16', () => {
