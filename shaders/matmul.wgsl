@@ -55,6 +55,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   // of f32 share registers, others do not, for a choice between two registers would wait for both.
   let ldx = p.ldx / 4u;
   let ldw = p.ldw / 4u;
+  //#if A_ROWS_K
+  let w_column = p.N * (u32(m0 >= p.second) + u32(m0 >= p.third));
+  //#else
+  let w_column = 0u;
+  //#endif
   //#repeat s SLOTS
   let is_a$s = ($su + 1u) * THREADS <= A_BLOCKS || thread + $su * THREADS < A_BLOCKS;
   let is_b$s = ($su + 1u) * THREADS <= A_BLOCKS + B_BLOCKS || thread + $su * THREADS < A_BLOCKS + B_BLOCKS;
@@ -68,7 +73,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //#if B_ROWS_N
   let from_b$s = p.w_offset / 4u + (n0 + 4u * (i_b$s / KQ)) * ldw + i_b$s % KQ;
   //#else
-  let from_b$s = (p.w_offset + n0) / 4u + i_b$s / (BN / ITEM) * ldw + ITEM / 4u * (i_b$s % (BN / ITEM));
+  let from_b$s = (p.w_offset + w_column + n0) / 4u + i_b$s / (BN / ITEM) * ldw + ITEM / 4u * (i_b$s % (BN / ITEM));
   //#endif
   //#repeat r 4
   var q$s_$r: vec4f;

@@ -1,7 +1,7 @@
 // Products with few columns, U = X Aᵀ of LoRA and its backward: Y = alpha * A B (+ Y), X and the weight f32, as matmul.wgsl.
 //
 //   forward   X Wᵀ   B(k,n) = w[n,k]   (B_ROWS_N)
-//   backward  dY W   B(k,n) = w[k,n]
+//   backward  dY W   B(k,n) = w[k,n]; of matrices one below the other, along z, each with its own stretch of K and columns of Y
 //
 // A workgroup makes ROWS x 16 results over all of K: each SLOT of four threads, one for every four columns, has a share of K. Next
 // to nothing is read twice in it, so nothing is staged, and no partial results go through memory. K and N are multiples of 4. A thread
@@ -27,14 +27,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let n1 = min(n0 + 4u * quad, p.N - 4u);
   var acc: array<vec4f, ROWS>;
   for (var r = 0u; r < ROWS; r++) { acc[r] = vec4f(); }
-  for (var k0 = 4u * slot; k0 < p.K; k0 += 4u * SLOTS * AHEAD) {
+  //#if B_ROWS_N
+  let first = 0u;
+  let last = p.K;
+  //#else
+  let first = select(select(0u, p.second, group.z == 1u), p.third, group.z == 2u);
+  let last = min(p.K, select(select(p.second, p.third, group.z == 1u), p.K, group.z == 2u));
+  //#endif
+  for (var k0 = first + 4u * slot; k0 < last; k0 += 4u * SLOTS * AHEAD) {
     var a: array<vec4f, ROWS * AHEAD>;
     var b: array<vec4f, 4u * AHEAD>;
     for (var s = 0u; s < AHEAD; s++) {
-      let k = min(k0 + s * 4u * SLOTS, p.K - 4u);
+      let k = min(k0 + s * 4u * SLOTS, last - 4u);
       for (var r = 0u; r < ROWS; r++) {
         let value = x[(p.x_offset + min(m0 + r, p.M - 1u) * p.ldx + k) >> 2u];
-        a[s * ROWS + r] = select(vec4f(), value, k0 + s * 4u * SLOTS < p.K);
+        a[s * ROWS + r] = select(vec4f(), value, k0 + s * 4u * SLOTS < last);
       }
       for (var i = 0u; i < 4u; i++) {
         //#if B_ROWS_N
@@ -76,7 +83,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let m = m0 + thread / 4u;
   let n = n0 + thread % 4u * 4u;
   if (m >= p.M || n >= p.N) { return; }
-  let at = (p.y_offset + m * p.ldy + n) >> 2u;
+  let at = (p.y_offset + m * p.ldy + group.z * p.N + n) >> 2u;
   value *= p.alpha;
   if (p.accumulate != 0u) { value += y[at]; }
   y[at] = value;

@@ -1,5 +1,5 @@
 // Parameters and bindings of all matrix product kernels, but for the weight (lib/weight.wgsl, lib/raw_weight.wgsl).
-// `second`, `third`: results from these columns on have a U of their own, beside the one before (HALF only). SPLITS: the kernel can split K. HALF: x holds f16. MATRIX: results are addressed one by one, as matrix units store them.
+// `second`, `third`: weights one below the other begin at these rows, and each has a U of its own, beside the one before. SPLITS: the kernel can split K. HALF: x holds f16. MATRIX: results are addressed one by one, as matrix units store them.
 struct Params {
   M: u32, N: u32, K: u32,
   ldx: u32, x_offset: u32,

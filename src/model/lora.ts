@@ -130,6 +130,13 @@ export function loraLayout(config: LlamaConfig, settings: LoraSettings, slabLimi
   return { rank, paddedRank, scale, slabs, layers, parameters, doraScales };
 }
 
+export const totalOutputs = (modules: readonly LoraModule[]): number =>
+  modules.reduce((sum, { outputs }) => sum + outputs, 0);
+
+/** Where the B of a group's second and third module begin, in rows from the first: they lie one below the other. */
+export const startsOf = (modules: readonly LoraModule[]): number[] =>
+  modules.slice(1).map((_, i) => totalOutputs(modules.slice(0, i + 1)));
+
 /** Every module of the adapter, layer by layer. */
 export const loraModules = (layout: LoraLayout): LoraModule[] =>
   layout.layers.flatMap((groups) => Object.values(groups).flatMap((group) => group.modules));

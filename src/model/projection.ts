@@ -10,10 +10,19 @@ import type { KernelProfile } from '../gpu/profile';
 import { type DoraModule, doraBackward, doraScale } from '../ops/dora';
 import { type DropoutMask, dropout } from '../ops/dropout';
 import { MatmulOps, type ProductMeans } from '../ops/matmul';
+import { takesStarts } from '../ops/matmul_narrow';
 import type { ProductOptions, Rows } from '../ops/product';
 import { matrix, type Weight } from '../ops/weight';
 import { TARGET_MODULES, type TargetModule } from '../train/hparams';
-import { LORA_GROUPS, type LoraGroup, type LoraGroupName, type LoraLayout, type LoraModule } from './lora';
+import {
+  LORA_GROUPS,
+  type LoraGroup,
+  type LoraGroupName,
+  type LoraLayout,
+  type LoraModule,
+  startsOf,
+  totalOutputs,
+} from './lora';
 import type { Weights } from './weights';
 
 /** Some of a pack's tokens: all of them, or a stretch that is worked on by itself. */
@@ -113,9 +122,13 @@ export class Projections {
     const group = this.#group(layer, name);
     const dU: Rows = { view: { buffer: this.#memory.get('grad.u') }, ld: group?.width ?? 0 };
     const dY = { ...to.dY };
-    for (const lora of group?.modules ?? []) {
+    const modules = group?.modules ?? [];
+    for (const lora of modules) {
       if (lora.dora) dY[lora.module] = this.#doraBackward(layer, lora, x, u, dY[lora.module]!, span, to);
-      this.#gradientOfB(lora, u, dY[lora.module]!, dU, span, to.accumulate);
+    }
+    const together = this.#together(layer, name, dY)?.weights.length === modules.length && this.#takesTogether(modules);
+    for (const some of together ? [modules] : modules.map((lora) => [lora])) {
+      this.#gradientOfB(some, u, dY[some[0].module]!, dU, span, to.accumulate);
     }
     if (group) this.#gradientOfA(group, x, dU, span, to.accumulate);
     if (!to.dX || this.#backwardStacked(layer, name, dY, dU, span, to.dX)) return;
@@ -155,9 +168,10 @@ export class Projections {
     if (!together || (group && group.modules.length < together.weights.length)) return false;
     const options: ProductOptions = {};
     if (group) {
-      const [{ slab, b, dora, outputs }, second] = group.modules;
+      const [{ slab, b, dora }] = group.modules;
       const v = { view: this.#slab('param', slab), ld: this.#lora.paddedRank, offset: b };
-      options.lora = { u, v, rank: this.#lora.paddedRank, starts: [outputs, outputs + second.outputs] };
+      options.lora = { u, v, rank: this.#lora.paddedRank };
+      options.starts = startsOf(group.modules);
       if (dora) options.columnScale = { view: this.#doraView, offset: dora.scale };
     }
     return this.#matmul.forwardStacked(together.weights, span.tokens, x, together.first, options);
@@ -195,17 +209,25 @@ export class Projections {
     this.#matmul.forward(this.#weight(layer, module), span.tokens, x, y, options);
   }
 
-  /** dU's part of this module, and dB. */
-  #gradientOfB(lora: LoraModule, u: Rows, dY: Rows, dU: Rows, span: Span, accumulate: boolean): void {
+  /** Whether one dispatch can make what #gradientOfB makes of several modules. */
+  #takesTogether(modules: readonly LoraModule[]): boolean {
+    return takesStarts(this.#profile, totalOutputs(modules), this.#lora.paddedRank, startsOf(modules));
+  }
+
+  /** dU's part of one module, or of several whose dY lie side by side, and dB. */
+  #gradientOfB(modules: LoraModule[], u: Rows, dY: Rows, dU: Rows, span: Span, accumulate: boolean): void {
     const rank = this.#lora.paddedRank;
-    const b = matrix(`${lora.module} B`, this.#slab('param', lora.slab), lora.b, lora.outputs, rank);
-    this.#matmul.backward(b, span.tokens, dY, { ...dU, offset: lora.column }, { alpha: this.#lora.scale });
+    const [{ slab, b: offset, column }] = modules;
+    const outputs = totalOutputs(modules);
+    const starts = startsOf(modules);
+    const b = matrix('B', this.#slab('param', slab), offset, outputs, rank);
+    this.#matmul.backward(b, span.tokens, dY, { ...dU, offset: column }, { alpha: this.#lora.scale, starts });
     this.#matmul.gradient(
       span.tokens,
-      { ...dY, columns: lora.outputs },
-      { ...u, offset: lora.column, columns: rank },
-      { view: this.#slab('grad', lora.slab), ld: rank, offset: lora.b },
-      { accumulate },
+      { ...dY, columns: outputs },
+      { ...u, offset: column, columns: rank },
+      { view: this.#slab('grad', slab), ld: rank, offset },
+      { accumulate, starts },
     );
   }
 

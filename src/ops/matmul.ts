@@ -78,7 +78,8 @@ export class MatmulOps {
   }
 
   /**
-   * dX [m, columns] = alpha dY [m, rows] W (+ dU A with lora.v = A [rank, columns]) (+ residual) (+ dX).
+   * dX [m, columns] = alpha dY [m, rows] W (+ dU A with lora.v = A [rank, columns]) (+ residual) (+ dX). With `starts` (see takesStarts)
+   * [dX_1, …] = alpha [dY_1 W_1, …].
    * `range` as in `forward`: dY's first column belongs to row range[0].
    */
   backward(
@@ -103,7 +104,7 @@ export class MatmulOps {
   }
 
   /**
-   * [Y_1, Y_2, …] [m, rows of all] = X [m, columns] [W_1; W_2; …]ᵀ (+ [U_1 B_1ᵀ, …] with lora.v = [B_1; …] and lora.starts) (times
+   * [Y_1, Y_2, …] [m, rows of all] = X [m, columns] [W_1; W_2; …]ᵀ (+ [U_1 B_1ᵀ, …] with lora.v = [B_1; …] and starts) (times
    * columnScale) as one product of f16 operands. Answers false, having done nothing, where that cannot be.
    */
   forwardStacked(weights: readonly Weight[], m: number, x: Rows, y: Rows, options: ProductOptions = {}): boolean {
@@ -152,13 +153,16 @@ export class MatmulOps {
     return true;
   }
 
-  /** G [rows, columns] = alpha Σ_t P[t, row] Q[t, column] (+ G): a weight's gradient, summed over tokens. */
+  /**
+   * G [rows, columns] = alpha Σ_t P[t, row] Q[t, column] (+ G): a weight's gradient, summed over tokens. With `starts` (see
+   * takesStarts) those of several one below the other, each with `columns` columns of Q.
+   */
   gradient(
     tokens: number,
     p: Rows & { columns: number },
     q: Rows & { columns: number },
     g: Rows,
-    options: Pick<ProductOptions, 'alpha' | 'accumulate'> = {},
+    options: Pick<ProductOptions, 'alpha' | 'accumulate' | 'starts'> = {},
   ): void {
     const weight: Weight = {
       name: 'q',

@@ -2,7 +2,9 @@
 import source from '../../shaders/narrow_rows.wgsl?raw';
 import type { Commands } from '../gpu/commands';
 import { KernelFamily } from '../gpu/kernels';
+import type { KernelProfile } from '../gpu/profile';
 import { type Product, productBindings, productParams } from './product';
+import { NARROW } from './tile-choice';
 
 /** Results of one workgroup of shaders/narrow_rows.wgsl. */
 const COLUMNS = 16;
@@ -10,7 +12,7 @@ const rowsFor = (m: number): 4 | 8 => (m < FEW ? 4 : 8);
 /** Fewer rows leave processors of a large GPU without work, and so take smaller workgroups. */
 const FEW = 1024;
 /** What is wider is a product for tiles; what is shorter leaves threads without work. */
-const WIDEST = 48;
+const WIDEST = NARROW;
 const SHORTEST = 256;
 
 const KERNELS = {
@@ -18,16 +20,30 @@ const KERNELS = {
   8: new KernelFamily('matmul narrow', source, { ROWS: 8, AHEAD: 2 }),
 };
 
+/**
+ * Whether dU = dY B and the gradient of B [rows, rank] can be made at once for several B one below the other that begin at `starts`: in
+ * kernels whose workgroups stay within one of them.
+ */
+export function takesStarts(
+  { direct, tall }: KernelProfile,
+  rows: number,
+  rank: number,
+  starts: readonly number[],
+): boolean {
+  const narrow = rank <= WIDEST && rank % 4 === 0 && rows >= SHORTEST;
+  return !direct && tall !== undefined && narrow && starts.every((start) => start % tall.bm === 0);
+}
+
 /** Records the product and answers true, or leaves it alone. */
 export function narrowProduct(cmd: Commands, product: Product): boolean {
-  const { m, n, k, weight, lora, residual, columnScale, flags } = product;
+  const { m, n, k, weight, lora, residual, columnScale, starts, flags } = product;
   if (flags === 'A_ROWS_K' || weight.format !== 'F32' || lora || residual || columnScale) return false;
   if (n > WIDEST || k < SHORTEST || n % 4 !== 0 || k % 4 !== 0) return false;
   cmd.dispatch(
     KERNELS[rowsFor(m)].with(flags),
     productBindings(product),
     productParams(product),
-    [Math.ceil(n / COLUMNS), Math.ceil(m / rowsFor(m))],
+    [Math.ceil(n / COLUMNS), Math.ceil(m / rowsFor(m)), 1 + (starts?.length ?? 0)],
     2 * m * n * k,
   );
   return true;

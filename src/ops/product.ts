@@ -15,8 +15,6 @@ export interface LoraPart {
   u: Rows;
   v: Rows;
   rank: number;
-  /** Of weights one below the other: columns of the product from which on the second and the third `rank` columns of U are meant. */
-  starts?: readonly number[];
 }
 
 export interface ProductOptions {
@@ -28,6 +26,8 @@ export interface ProductOptions {
   columnScale?: { view: View; offset: number };
   /** Added to the result; read before `y` is written, so both may not be one buffer. */
   residual?: Rows;
+  /** Of weights one below the other, up to three: where the second and the third begin. Each has a low-rank part of its own, side by side. */
+  starts?: readonly number[];
   /** x as f16, where `MatmulOps.half` made it before, for several products with the same x. */
   half?: HalfRows;
 }
@@ -55,7 +55,7 @@ export type ProductShape = Omit<Product, keyof ProductOptions | 'operands'>;
 /** All products are objects of one kind, with the same fields in the same order: so those that read them stay fast. */
 export function productOf(shape: ProductShape, options: ProductOptions): Product {
   const { m, n, k, x, y, weight, part, wOffset, flags } = shape;
-  const { alpha, accumulate, lora, columnScale, residual, half } = options;
+  const { alpha, accumulate, lora, columnScale, residual, starts, half } = options;
   const operands = undefined;
   return {
     m,
@@ -72,6 +72,7 @@ export function productOf(shape: ProductShape, options: ProductOptions): Product
     lora,
     columnScale,
     residual,
+    starts,
     half,
     operands,
   };
@@ -116,7 +117,7 @@ const NEVER = 2 ** 32 - 1;
 
 /** The parameters of lib/product.wgsl. */
 export function productParams(product: Product, steps: Steps = WHOLE, half?: HalfPair): Record<string, number> {
-  const { m, n, k, x, y, weight, part, lora, residual, columnScale, alpha = 1, accumulate } = product;
+  const { m, n, k, x, y, weight, part, lora, residual, columnScale, starts, alpha = 1, accumulate } = product;
   return {
     M: m,
     N: n,
@@ -134,8 +135,8 @@ export function productParams(product: Product, steps: Steps = WHOLE, half?: Hal
     u_offset: lora?.u.offset ?? 0,
     ldv: lora?.v.ld ?? 0,
     v_offset: lora?.v.offset ?? 0,
-    second: lora?.starts?.[0] ?? NEVER,
-    third: lora?.starts?.[1] ?? NEVER,
+    second: starts?.[0] ?? NEVER,
+    third: starts?.[1] ?? NEVER,
     alpha,
     accumulate: accumulate ? 1 : 0,
     s_offset: columnScale?.offset ?? 0,

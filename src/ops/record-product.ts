@@ -40,10 +40,10 @@ export function recordProduct(cmd: Commands, profile: KernelProfile, means: Mean
     return;
   }
   const width = Math.ceil(n / 4) * 4;
-  const { m, x, weight, part, wOffset, flags, half } = product;
+  const { m, x, weight, part, wOffset, flags, starts, half } = product;
   const shape = { m, n, k, x, y: { view: partials!, ld: width }, weight, part, wOffset, flags };
   // What comes after the sum is left to it.
-  record(productOf(shape, { lora, half }), parts, tiles);
+  record(productOf(shape, { lora, starts, half }), parts, tiles);
   sumParts(cmd, product, partials!, parts);
 }
 

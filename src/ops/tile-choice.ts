@@ -8,6 +8,9 @@ import type { WeightFormat } from './weight';
 /** Values of the buffer for partial results. */
 export const PARTIAL_VALUES = 2 ** 22;
 
+/** Results of so few columns or rows have tiles of their own. */
+export const NARROW = 48;
+
 /** Multiprocessors. */
 const PROCESSORS = 132;
 /** Microseconds that one takes for a value of k of one result, but for what loads add. */
@@ -92,8 +95,8 @@ export function chooseTile(profile: KernelProfile, size: ProductSize, maySplit: 
   const tuned = profile.tuned?.[`${direction} ${format === 'NF4' ? 'NF4' : 'float'}`] ?? large;
   let tiles = withSmaller(tuned, [large, between, medium, small]);
   // Narrow results have tiles of their own.
-  if (tall && n <= 48 && m >= tall.bm) tiles = [tall];
-  else if (wide && m <= 48 && n >= wide.bn) tiles = [wide];
+  if (tall && n <= NARROW && m >= tall.bm) tiles = [tall];
+  else if (wide && m <= NARROW && n >= wide.bn) tiles = [wide];
   return soonest(tiles, size, maySplit);
 }
 

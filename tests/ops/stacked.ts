@@ -46,11 +46,17 @@ export async function checkForwardStacked(ops: MatmulOps, m: number, tolerance: 
     u: { view: input(u), ld: width },
     v: { view: input(b), ld: RANK },
     rank: RANK,
-    starts: [ROWS[0], ROWS[0] + ROWS[1]],
   };
+  const starts = [ROWS[0], ROWS[0] + ROWS[1]];
   const before = on.dispatches;
   await run(() => {
-    const done = ops.forwardStacked(weights, m, { view: input(x), ld: COLUMNS }, { view: y, ld: all }, { lora });
+    const done = ops.forwardStacked(
+      weights,
+      m,
+      { view: input(x), ld: COLUMNS },
+      { view: y, ld: all },
+      { lora, starts },
+    );
     expect(done).toBe(true);
   }, on);
   // Rows, three weights, one product.
