@@ -4,13 +4,15 @@
 //   backward  dY W   B(k,n) = w[k,n]; of matrices one below the other, along z, each with its own stretch of K and columns of Y
 //
 // A workgroup makes ROWS x 16 results over all of K: each SLOT of four threads, one for every four columns, has a share of K. Next
-// to nothing is read twice in it, so nothing is staged, and no partial results go through memory. K and N are multiples of 4. A thread
-// loads AHEAD vec4 along K of each row at a time; ROWS is 4 or 8.
+// to nothing is read twice in it, so nothing is staged, and no partial results go through memory. K and N are multiples of 4. ROWS is
+// 4 or 8.
 //#include product
 @group(0) @binding(2) var<storage, read> w: array<vec4f>;
 
 const SLOTS = 64u;
 const THREADS = 4u * SLOTS;
+// vec4 along K that a thread loads at a time.
+const AHEAD = 2u;
 // Threads that first add up a vec4 of results, and rows that are added up at a time.
 const ADDERS = 16u;
 const ROUND = THREADS / ADDERS / 4u;
