@@ -1,9 +1,8 @@
 /** The way from the Hub in real Chromium: other origins, their hidden headers, and a tab that is closed. */
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-// @ts-expect-error plain JavaScript
-import { findChromium } from '../../scripts/setup.mjs';
 import { CHUNK_BYTES } from '../../src/storage/store';
+import { LAUNCH } from '../support/chromium';
 import { bundle, type HarnessSite, serveHarness } from '../support/harness-site';
 import type { Fetching } from '../support/hub/fetch-page';
 import { type LocalHub, serveHub } from '../support/hub/server';
@@ -25,7 +24,7 @@ beforeAll(async () => {
   hub.tokens.set('hf_right', new Set(['someone/gated']));
   const [harness, worker] = await Promise.all([bundle('hub/fetch-page.ts'), bundle('hub/fetch-worker.ts')]);
   site = await serveHarness({ 'harness.js': harness, 'worker.js': worker });
-  browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', '--disable-quic'] });
+  browser = await chromium.launch(LAUNCH);
 });
 afterAll(async () => {
   await browser?.close();

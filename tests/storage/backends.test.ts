@@ -4,14 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-// @ts-expect-error plain JavaScript
-import { findChromium } from '../../scripts/setup.mjs';
+import { LAUNCH } from '../support/chromium';
 import { bundle, type HarnessSite, serveHarness } from '../support/harness-site';
 import type { BackendName, StorageWorker } from '../support/storage-worker';
 
 type Name = keyof StorageWorker;
-
-const LAUNCH = { executablePath: findChromium() as string, args: ['--no-sandbox', '--disable-quic'] };
 
 let site: HarnessSite;
 let browser: Browser;

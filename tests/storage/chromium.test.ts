@@ -2,11 +2,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-// @ts-expect-error plain JavaScript
-import { findChromium } from '../../scripts/setup.mjs';
 import { serializeSafetensorsHeader } from '../../src/formats/safetensors';
 import { CHUNK_BYTES } from '../../src/storage/store';
 import type { Studio } from '../support/browser-harness';
+import { LAUNCH } from '../support/chromium';
 import { repositoryPath } from '../support/files';
 import { bundle, type HarnessSite, serveHarness } from '../support/harness-site';
 
@@ -32,7 +31,7 @@ beforeAll(async () => {
     if (path.endsWith(WEIGHTS)) await new Promise((done) => setTimeout(done, 200));
     return body;
   });
-  browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox', '--disable-quic'] });
+  browser = await chromium.launch(LAUNCH);
 });
 afterAll(async () => {
   await browser?.close();

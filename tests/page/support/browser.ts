@@ -2,18 +2,10 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
-// @ts-expect-error plain JavaScript
-import { findChromium } from '../../../scripts/setup.mjs';
+import { LAUNCH } from '../../support/chromium';
 
 const WEBGPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
-const QUIET = [
-  '--no-sandbox',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
+const QUIET = ['--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
 export interface TestBrowser {
   browser: Browser;
@@ -39,8 +31,8 @@ export async function launch({ webgpu = true } = {}): Promise<TestBrowser> {
   await new Promise<void>((done) => proxy.listen(0, '127.0.0.1', done));
   const { port } = proxy.address() as AddressInfo;
   const browser = await chromium.launch({
-    executablePath: findChromium(),
-    args: [...QUIET, ...(webgpu ? WEBGPU : []), `--proxy-server=http://127.0.0.1:${port}`],
+    ...LAUNCH,
+    args: [...LAUNCH.args, ...QUIET, ...(webgpu ? WEBGPU : []), `--proxy-server=http://127.0.0.1:${port}`],
   });
   return {
     browser,
