@@ -4,7 +4,7 @@
  */
 
 /** Milliseconds of GPU time that a submit is filled up to. What is measured lags behind, so less than may be taken. */
-export const SUBMIT_MS = 60;
+export const SUBMIT_MS = 50;
 
 /** After so many milliseconds of GPU time a measurement counts half. */
 const HALF_LIFE_MS = 100;
