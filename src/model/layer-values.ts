@@ -7,9 +7,9 @@
  */
 import { type BufferSpec, bufferSpec, totalBytes } from '../gpu/memory';
 import type { LlamaConfig } from './config';
+import type { Span } from './group-rows';
 import type { LoraLayout } from './lora';
 import type { PackCapacity, RunOptions } from './plan';
-import type { Span } from './projection';
 
 export type AttentionBuffer = 'normed' | 'qkv' | 'attn' | 'lse' | 'mid' | 'uQkv' | 'uO';
 export type MlpBuffer = 'normedMid' | 'gateUp' | 'act' | 'uGateUp' | 'uDown';

@@ -18,6 +18,7 @@ import { rmsNorm, rmsNormBackward } from '../ops/rmsnorm';
 import { rope } from '../ops/rope';
 import { swiglu, swigluBackward } from '../ops/swiglu';
 import type { LlamaConfig } from './config';
+import type { Span } from './group-rows';
 import {
   type AttentionBuffer,
   attentionWidths,
@@ -30,7 +31,7 @@ import {
 } from './layer-values';
 import type { LoraLayout } from './lora';
 import type { PackCapacity } from './plan';
-import type { Projections, Span } from './projection';
+import type { Projections } from './projection';
 import type { Weights } from './weights';
 
 /** What a layer needs to know of the pack in work. */

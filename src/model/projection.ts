@@ -14,6 +14,7 @@ import { takesStarts } from '../ops/matmul_narrow';
 import type { ProductOptions, Rows } from '../ops/product';
 import { matrix, type Weight } from '../ops/weight';
 import { TARGET_MODULES, type TargetModule } from '../train/hparams';
+import { besideEachOther, type DropoutPass, type GroupGradients, type GroupRows, type Span } from './group-rows';
 import {
   LORA_GROUPS,
   type LoraGroup,
@@ -24,37 +25,6 @@ import {
   totalOutputs,
 } from './lora';
 import type { Weights } from './weights';
-
-/** Some of a pack's tokens: all of them, or a stretch that is worked on by itself. */
-export interface Span {
-  first: number;
-  tokens: number;
-}
-
-/** LoRA dropout of one pass. */
-export interface DropoutPass {
-  p: number;
-  seed: number;
-  /** Number of the pass's first token within its optimizer step. */
-  firstToken: number;
-}
-
-/** The rows of each projection of a group. */
-export type GroupRows = Partial<Record<TargetModule, Rows>>;
-
-/** Where the gradients of a group go, and what they may overwrite. */
-export interface GroupGradients {
-  /** Gradients of the outputs. */
-  dY: GroupRows;
-  /** Gradient of x; null when nobody needs it. It may be x's own buffer. */
-  dX: Rows | null;
-  /** DoRA: room for the output of any projection of the group. */
-  scratch: Rows;
-  /** DoRA: dY is still needed, so its scaled copy goes to `scratch`; only for groups of one. */
-  keepDY?: boolean;
-  /** Add to lora.grad.* rather than set it. */
-  accumulate: boolean;
-}
 
 export class Projections {
   readonly #cmd: Commands;
@@ -149,16 +119,10 @@ export class Projections {
   /** A group's weights and where the rows of the first begin, if there are several and their rows lie side by side. */
   #together(layer: number, name: LoraGroupName, rows: GroupRows): { weights: Weight[]; first: Rows } | null {
     const modules = LORA_GROUPS[name];
+    if (modules.length === 1) return null;
     const weights = modules.map((module) => this.#weight(layer, module));
-    const first = rows[modules[0]]!;
-    let column = first.offset ?? 0;
-    for (const [i, module] of modules.entries()) {
-      const { view, ld, offset = 0 } = rows[module]!;
-      const beside = view.buffer === first.view.buffer && view.offset === first.view.offset && ld === first.ld;
-      if (!beside || offset !== column) return null;
-      column += weights[i].rows;
-    }
-    return modules.length > 1 ? { weights, first } : null;
+    const all = modules.map((module) => rows[module]!);
+    return besideEachOther(all, weights) ? { weights, first: all[0] } : null;
   }
 
   /** y of a whole group in one product, where they lie side by side and the tier can. */

@@ -9,13 +9,14 @@ import { EXPANDED } from '../ops/expand-choice';
 import { ExpandedWeight } from '../ops/expanded-weight';
 import { HalfOperands, halfScratch } from '../ops/half';
 import type { LlamaConfig } from './config';
+import type { DropoutPass } from './group-rows';
 import { HeadRunner } from './head';
 import { LayerRunner } from './layer';
 import type { LoraLayout } from './lora';
 import { momentBlocks } from './moments';
 import { operandSpecs } from './operand-plan';
 import { type PackCapacity, type RunOptions, runSpecs } from './plan';
-import { type DropoutPass, Projections } from './projection';
+import { Projections } from './projection';
 import { ropeTable } from './rope';
 import type { Weights } from './weights';
 
