@@ -25,8 +25,10 @@ function shapeOf(shape: Requests['estimate']['args']['shape']): LlamaConfig {
 /** @throws ConfigError, SyntaxError or TrainingError when config or settings cannot be used */
 export function estimate(args: Requests['estimate']['args'], gpu: Gpu | null): MemoryEstimate {
   const { hparams } = parseHParams(args.hparams);
-  const limits = gpu && !gpu.isSoftware ? gpu.device.limits : TYPICAL;
-  const kernels = gpu?.profile ?? TYPICAL_KERNELS;
+  // Who asks with an adapter that computes on the CPU asks for another machine, or for the GPU that is yet to be turned on.
+  const real = gpu && !gpu.isSoftware ? gpu : null;
+  const limits = real?.device.limits ?? TYPICAL;
+  const kernels = real?.profile ?? TYPICAL_KERNELS;
   const input: EstimateInput = {
     config: shapeOf(args.shape),
     format: args.format,
