@@ -7,7 +7,7 @@ export const EXPANDED = 'expanded.w';
 
 /**
  * Rows from which a product gains: decoding in its kernel costs it a share of its time, expanding a time of its own that is written and
- * read as 4 bytes a value. On an H100 both are equal at some 250 rows; a laptop's memory is slower beside its arithmetic.
+ * read as 4 bytes a value. By estimate both are equal at some 250 rows on an H100; a laptop's memory is slower beside its arithmetic.
  */
 const FEWEST_ROWS = 1024;
 
